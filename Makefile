@@ -1,0 +1,50 @@
+# `make repro` and `make test` set up all they need, in .venv, once.
+PYTHON ?= python3.11
+SYSTEM ?= ft_bt
+# Tests are checked inside too, without a demand for annotations on each.
+RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-any-generics \
+	--no-warn-return-any --implicit-reexport --disable-error-code func-returns-value
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := stages
+
+.PHONY: help repro test lint preset translate clean
+
+help:
+	@echo "make repro                  rebuild what is out of date, print the table of the four systems"
+	@echo "make preset NAME=smoke      put presets/smoke.yaml in the place of params.yaml"
+	@echo "make translate SYSTEM=ft    English in, Japanese out; reads a terminal or standard input"
+	@echo "make test                   all tests, the smoke preset through a real `dvc repro` among them"
+	@echo "make lint                   ruff and mypy"
+	@echo "make clean                  remove the environment and what the stages made"
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "Setting up .venv with $(PYTHON) (once; a few minutes)"
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch .venv/installed
+
+repro: .venv/installed
+	@python tools/preset.py check
+	dvc repro
+	@python tools/table.py metrics/summary.json
+
+test: .venv/installed
+	python -m pytest
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	mypy stages tools
+	mypy $(RELAXED) tests
+
+preset: .venv/installed
+	@python tools/preset.py use "$(NAME)"
+
+translate: .venv/installed
+	@python tools/interactive.py "$(SYSTEM)"
+
+clean:
+	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf data/raw data/prepared data/comet data/synthetic data/train data/training data/hyps data/scores
+	rm -rf models/source models/encoder models/lid models/comet models/base
+	find models/adapters -mindepth 1 -maxdepth 1 ! -name baseline -exec rm -rf {} +

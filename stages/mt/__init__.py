@@ -1,0 +1,1 @@
+"""What the stages share. Nothing here reads params.yaml, the command line or a path of the pipeline."""

@@ -1,0 +1,187 @@
+"""The one engine that translates: for backtranslation, for development decoding and for the test sets."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from mt.errors import InputError
+from mt.lm import batches, line_ends, pad_left
+from mt.prompt import Prompter
+from mt.segments import Segment
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How translations are searched for.
+
+    A translation is at most `max_new_tokens` long, and at most `length_margin` tokens and `max_length_ratio` times its
+    source. `batch_tokens` bounds prompts, translations and beams of a batch together; it changes speed and memory.
+    """
+
+    strategy: Literal["greedy", "beam", "sampling"]
+    beams: int
+    temperature: float
+    top_p: float
+    seed: int
+    max_new_tokens: int
+    max_length_ratio: float
+    length_margin: int
+    batch_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.strategy == "beam" and self.beams < 2:
+            raise ValueError(f"beams must be at least 2 where strategy is beam, not {self.beams}; or write greedy")
+        if self.strategy != "beam" and self.beams != 1:
+            raise ValueError(f"beams must be 1 where strategy is {self.strategy}, not {self.beams}; or write beam")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, not {self.temperature}; for no randomness write greedy")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}")
+        for name in ("max_new_tokens", "batch_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.max_length_ratio < 0 or self.length_margin < 0 or self.max_length_ratio + self.length_margin == 0:
+            raise ValueError("max_length_ratio and length_margin must not be negative, and not both 0")
+
+    def limit(self, source_tokens: int) -> int:
+        """At most so many tokens for a source of `source_tokens` tokens."""
+        return min(self.max_new_tokens, self.length_margin + math.ceil(self.max_length_ratio * source_tokens))
+
+
+def translate(
+    model: Any, tokenizer: Any, prompter: Prompter, segments: Sequence[Segment], decoding: Decoding
+) -> list[str]:
+    """Translate every segment: as many texts as segments, in their order, one line each, perhaps empty.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        tokenizer: its tokenizer, whose padding is not its end of sequence.
+        prompter: turns a segment into the text before its translation.
+        segments: what to translate.
+        decoding: how.
+
+    Raises:
+        InputError: not even one segment fits into memory.
+    """
+    prompts = [tokenizer(prompter.prompt(segment)).input_ids for segment in segments]
+    sources = [tokenizer(prompter.source(segment), add_special_tokens=False).input_ids for segment in segments]
+    limits = [decoding.limit(len(source)) for source in sources]
+    costs = [(len(p) + limit) * decoding.beams for p, limit in zip(prompts, limits, strict=True)]
+    engine = _Engine(model, tokenizer, decoding)
+    hyps = [""] * len(prompts)
+    with tqdm(total=len(prompts), unit="segment", desc="translate", delay=2) as bar:
+        for batch in batches(costs, decoding.batch_tokens):
+            texts = engine.generate([prompts[i] for i in batch], [limits[i] for i in batch], batch[0])
+            for i, text in zip(batch, texts, strict=True):
+                hyps[i] = text
+            bar.update(len(batch))
+    return hyps
+
+
+class _Engine:
+    def __init__(self, model: Any, tokenizer: Any, decoding: Decoding) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._decoding = decoding
+        self._stops = line_ends(tokenizer)
+
+    def generate(self, prompts: list[list[int]], limits: list[int], salt: int) -> list[str]:
+        """Translations of one batch; out of memory, of its halves one after the other."""
+        import torch
+
+        try:
+            return self._generate(prompts, limits, salt)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            if len(prompts) == 1:
+                raise InputError(
+                    f"out of memory at one segment of {len(prompts[0])} tokens; lower beams or max_new_tokens"
+                ) from error
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        middle = len(prompts) // 2
+        first = self.generate(prompts[:middle], limits[:middle], salt)
+        return first + self.generate(prompts[middle:], limits[middle:], salt)
+
+    def _generate(self, prompts: list[list[int]], limits: list[int], salt: int) -> list[str]:
+        import torch
+        from transformers import GenerationConfig, StoppingCriteriaList
+
+        decoding = self._decoding
+        device = self._model.device
+        shared = self._shared(prompts, max(limits))
+        rests = [prompt[shared:] for prompt in prompts]
+        head = torch.tensor(prompts[0][:shared], dtype=torch.long).expand(len(prompts), -1)
+        ids = torch.cat([head, pad_left(rests, self._tokenizer.pad_token_id)], 1).to(device)
+        mask = torch.cat([torch.ones_like(head), pad_left([[1] * len(rest) for rest in rests], 0)], 1).to(device)
+        sampling = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
+        config = GenerationConfig(
+            **(sampling if decoding.strategy == "sampling" else {"do_sample": False}),
+            max_new_tokens=max(limits),
+            num_beams=decoding.beams,
+            eos_token_id=self._stops,
+            pad_token_id=self._tokenizer.pad_token_id,
+            bos_token_id=self._tokenizer.bos_token_id,
+        )
+        torch.manual_seed(decoding.seed + salt)
+        with torch.inference_mode():
+            written = self._model.generate(
+                ids,
+                attention_mask=mask,
+                past_key_values=self._cache(prompts[0][:shared], len(prompts) * decoding.beams),
+                generation_config=config,
+                stopping_criteria=StoppingCriteriaList([_row_limits(limits, ids.shape[1])]),
+            )
+        return [self._text(row[:limit]) for row, limit in zip(written[:, ids.shape[1] :].tolist(), limits, strict=True)]
+
+    def _shared(self, prompts: list[list[int]], limit: int) -> int:
+        """How many tokens in front of every prompt, such as examples, are read once for all.
+
+        Padding then stands between them and the rest, and would count in a sliding window that is shorter than the row.
+        """
+        window = getattr(self._model.config, "sliding_window", None)
+        if window and max(map(len, prompts)) + limit > window:
+            return 0
+        most = min(map(len, prompts)) - 1
+        return next((i for i in range(most) if len({prompt[i] for prompt in prompts}) > 1), most)
+
+    def _cache(self, prefix: list[int], rows: int) -> Any:
+        """The keys and values of a prefix, for each of `rows` rows."""
+        import torch
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self._model.config)
+        if prefix:
+            ids = torch.tensor([prefix], device=self._model.device)
+            self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            cache.batch_repeat_interleave(rows)
+        return cache
+
+    def _text(self, ids: list[int]) -> str:
+        # A piece may hold the end of the text and its line break together, so the cut is made in the text.
+        ends = [i for i, token in enumerate(ids, start=1) if token in self._stops]
+        text = self._tokenizer.decode(ids[: ends[0]] if ends else ids, skip_special_tokens=True)
+        return " ".join(text.partition("\n")[0].split())
+
+
+def _row_limits(limits: list[int], start: int) -> Any:
+    """Ends each row at a length of its own; `generate` may hold several beams of a row side by side."""
+    import torch
+    from transformers import StoppingCriteria
+
+    class RowLimits(StoppingCriteria):  # type: ignore[misc]
+        def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
+            bounds = torch.tensor(limits, device=input_ids.device)
+            return input_ids.shape[1] - start >= bounds.repeat_interleave(len(input_ids) // len(limits))
+
+    return RowLimits()
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,105 @@
+"""Outputs that appear whole or not at all."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mt.errors import InputError
+
+NOTHING = "none"
+FULL_BELOW_BYTES = 1 << 20
+
+
+def given(path: Path) -> Path | None:
+    """`path`, or None where dvc.yaml put data/none: an input that this stage of a group goes without."""
+    return None if path.name == NOTHING else path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a sibling of `path` to write, a file or a folder, and rename it to `path` when the block ends well.
+
+    When the block fails, the sibling is removed and `path` is as it was; what a killed run left is removed first.
+
+    Raises:
+        InputError: the disk is full, or the place cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(partial)
+        yield partial
+        _sync(partial)
+        if path.is_dir() or partial.is_dir():
+            remove(path)
+        partial.replace(path)
+    except BaseException as error:
+        full = _is_full(error, path)
+        remove(partial)
+        if full:
+            raise InputError(f"{path}: the disk is full; free some space and run the stage again") from error
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            mend = f"make {path.parent} a folder that can be written to"
+            raise InputError(f"{path}: cannot be written ({error.strerror}); {mend}") from error
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+        return
+    with suppress(NotADirectoryError):
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON with sorted keys, whole or not at all."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with its line ends as they are, whole or not at all."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON file.
+
+    Raises:
+        InputError: it is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: not found; run `dvc repro` to make it") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); remove it and run `dvc repro`") from error
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_full(error: BaseException, path: Path) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not isinstance(error, Exception) or isinstance(error, InputError):
+        return False
+    # safetensors and torch report a full disk as errors of their own; the one says so, the other leaves it full.
+    return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(path.parent).free < FULL_BELOW_BYTES
+
+
+def _sync(path: Path) -> None:
+    for file in [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]:
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())

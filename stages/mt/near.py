@@ -1,0 +1,52 @@
+"""Near duplicates: texts that share most of their character n-grams."""
+
+from collections import Counter
+from itertools import chain
+
+from mt.text import key, ngrams
+
+
+class Index:
+    """Finds texts that are nearly one that was added, exactly and without sampling.
+
+    Two texts are near when, of the sets of character n-grams of their `mt.text.key`s,
+
+    - the Jaccard similarity (common to all) is at least `jaccard`, or
+    - the share of the smaller set that stands in the larger is at least `contained`, and it has `contained_ngrams` or
+      more: a few n-grams such as those of "So what?" stand in too many texts.
+
+    Case, width, punctuation and spaces so make no difference, and the order of clauses little. A key shorter than
+    `ngram` is near only to the same key. A text without letters and digits is near to none.
+
+    A query costs as much as the added texts that hold its n-grams: fit for some ten thousand added texts.
+    """
+
+    def __init__(self, ngram: int, jaccard: float, contained: float, contained_ngrams: int) -> None:
+        self._ngram = ngram
+        self._jaccard = jaccard
+        self._contained = contained
+        self._contained_ngrams = contained_ngrams
+        self._ids: list[str] = []
+        self._sizes: list[int] = []
+        self._holders: dict[str, list[int]] = {}
+
+    def add(self, id_: str, text: str) -> None:
+        """Add one text; several texts, such as both sides of a segment, may have one id."""
+        grams = ngrams(key(text), self._ngram)
+        for gram in grams:
+            self._holders.setdefault(gram, []).append(len(self._ids))
+        self._ids.append(id_)
+        self._sizes.append(len(grams))
+
+    def find(self, text: str) -> str | None:
+        """The id of the text added first among those that are near to this one, or None."""
+        grams = ngrams(key(text), self._ngram)
+        common = Counter(chain.from_iterable(self._holders.get(gram, ()) for gram in grams))
+        near = [i for i, count in common.items() if self._is_near(count, len(grams), self._sizes[i])]
+        return self._ids[min(near)] if near else None
+
+    def _is_near(self, common: int, one: int, other: int) -> bool:
+        if common >= self._jaccard * (one + other - common):
+            return True
+        smaller = min(one, other)
+        return smaller >= self._contained_ngrams and common >= self._contained * smaller

@@ -1,0 +1,142 @@
+"""mt.comet and mt.estimator on a tiny checkpoint: what unbabel-comet loads, and how it scores."""
+
+import gc
+import logging
+import weakref
+from pathlib import Path
+
+import pytest
+import torch
+from comet import load_from_checkpoint
+
+import tiny_comet
+from mt.comet import CHECKPOINT, Comet
+from mt.errors import InputError
+from mt.estimator import Embeddings, Example, embed, estimates, new_metric
+from mt.files import sha256
+
+SRC, REF = tiny_comet.PAIRS[0]["src"], tiny_comet.PAIRS[0]["tgt"]
+HYPS = [REF, "", "私は。", "the cat", REF * 3, tiny_comet.PAIRS[40]["tgt"], ""]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object, Embeddings]:
+    """The folder, the metric as it was trained, and its embeddings."""
+    path = tmp_path_factory.mktemp("with space")
+    return tiny_comet.save_comet(path / "comet", tiny_comet.save_encoder(path / "encoder"))
+
+
+@pytest.fixture(scope="module")
+def comet(made) -> Comet:
+    return Comet(made[0])
+
+
+def test_unbabel_comet_alone_loads_it_and_scores_alike(made, comet):
+    model = load_from_checkpoint(str(made[0] / CHECKPOINT), local_files_only=True)
+    samples = [{"src": SRC, "mt": hyp, "ref": REF} for hyp in HYPS]
+    theirs = model.predict(samples, batch_size=3, gpus=0, num_workers=0, progress_bar=False).scores
+    assert comet.score([SRC] * 7, HYPS, [REF] * 7, 3) == pytest.approx(theirs, abs=1e-5)
+
+
+def test_estimates_are_what_the_checkpoint_predicts(made, comet):
+    _, metric, embeddings = made
+    rows = tiny_comet.PAIRS[:20]
+    others = [pair["tgt"] for pair in tiny_comet.PAIRS[20:40]]
+    examples = [Example(row["src"], hyp, row["tgt"], 0) for row, hyp in zip(rows, others, strict=True)]
+    expected = comet.score([row["src"] for row in rows], others, [row["tgt"] for row in rows], 7)
+    assert estimates(metric, examples, embeddings, 6) == pytest.approx(expected, abs=1e-5)
+
+
+def test_it_has_learnt(comet):
+    srcs, refs = [pair["src"] for pair in tiny_comet.PAIRS], [pair["tgt"] for pair in tiny_comet.PAIRS]
+    right = comet.score(srcs, refs, refs, 16)
+    wrong = comet.score(srcs, refs[30:] + refs[:30], refs, 16)
+    assert sum(one > two for one, two in zip(right, wrong, strict=True)) > 0.9 * len(refs)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_order_does_not_depend_on_batches_and_doubles_score_alike(comet, batch_size):
+    alone = [comet.score([SRC], [hyp], [REF], 1)[0] for hyp in HYPS]
+    together = comet.score([SRC] * 7, HYPS, [REF] * 7, batch_size)
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert together[1] == together[6]
+    assert len({round(score, 4) for score in together}) == 6
+
+
+def test_nothing_to_score(comet):
+    assert comet.score([], [], [], 4) == []
+
+
+def test_unlike_numbers_are_an_error(comet):
+    with pytest.raises(ValueError, match="zip"):
+        comet.score([SRC], [REF, REF], [REF], 4)
+
+
+def test_name_revision_and_signature(made, comet):
+    digest = sha256(made[0] / CHECKPOINT)
+    assert (comet.name, comet.key, comet.revision) == ("tiny", "comet_tiny", digest[:12])
+    assert comet.signature == f"nrefs:1|checkpoint:tiny|revision:{digest[:12]}|unbabel-comet:2.2.7"
+
+
+def test_loading_and_scoring_says_nothing_but_a_progress_bar(made, capfd, caplog):
+    before = logging.getLogger().level, list(logging.getLogger().handlers)
+    Comet(made[0]).score([SRC], [REF], [REF], 4)
+    out, err = capfd.readouterr()
+    assert out.strip() == ""
+    assert [line for line in err.replace("\r", "\n").split("\n") if line.strip() and "Predicting" not in line] == []
+    assert caplog.records == []
+    assert (logging.getLogger().level, list(logging.getLogger().handlers)) == before
+
+
+def test_nothing_is_held_after_scoring(made):
+    comet = Comet(made[0])
+    model = weakref.ref(comet._model)
+    comet.score([SRC], [REF], [REF], 4)
+    assert not comet._model._trainer
+    del comet
+    gc.collect()
+    assert model() is None
+
+
+def test_it_moves_with_its_folder(made, comet, tmp_path, monkeypatch):
+    moved = tmp_path / "moved"
+    moved.symlink_to(made[0])
+    monkeypatch.chdir(tmp_path)
+    assert Comet(Path("moved")).score([SRC], [REF], [REF], 4) == comet.score([SRC], [REF], [REF], 4)
+
+
+def test_a_changed_checkpoint_is_refused_before_it_is_opened(made, tmp_path):
+    folder = tmp_path / "comet"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "provenance.json").write_bytes((made[0] / "provenance.json").read_bytes())
+    (folder / CHECKPOINT).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    with pytest.raises(InputError, match="not the file that provenance"):
+        Comet(folder)
+
+
+@pytest.mark.parametrize("missing", ["provenance.json", CHECKPOINT])
+def test_a_missing_file_is_an_input_error(made, tmp_path, missing):
+    folder = tmp_path / "comet"
+    folder.mkdir()
+    if missing != "provenance.json":
+        (folder / "provenance.json").write_bytes((made[0] / "provenance.json").read_bytes())
+    with pytest.raises(InputError, match=f"{missing}: not found; run `dvc repro"):
+        Comet(folder)
+
+
+def test_embeddings_are_the_sentence_embeddings_of_each_layer(tmp_path):
+    metric = new_metric(tiny_comet.save_encoder(tmp_path / "encoder"), tiny_comet.TRAINING)
+    found = embed(metric, ["猫", "私はその犬。", "猫"], 1).joined(embed(metric, [REF, ""], 2))
+    for text in ("猫", "私はその犬。", REF, ""):
+        inputs = metric.encoder.prepare_sample([text])
+        with torch.no_grad():
+            expected = metric.compute_sentence_embedding(inputs["input_ids"], inputs["attention_mask"])
+            mixed = metric.layerwise_attention(found.vectors[found.rows[text]].unbind(dim=0))
+        torch.testing.assert_close(mixed, expected[0])
+
+
+def test_nearest_is_another_text():
+    vectors = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [-1.0, 0.0], [-0.9, -0.2]])[:, None]
+    embeddings = Embeddings(vectors, {text: row for row, text in enumerate("abcde")})
+    assert embeddings.nearest(["a", "b", "d", "e"]) == [1, 0, 3, 2]
+    assert embeddings.nearest(["a", "a", "b"]) == [2, 2, 0]

@@ -1,0 +1,161 @@
+import dataclasses
+
+import pytest
+import torch
+
+import tiny
+from mt import decode
+from mt.decode import Decoding, translate
+from mt.errors import InputError
+from mt.lm import load_base
+from mt.prompt import FORWARD, Languages, Prompter
+
+GREEDY = Decoding("greedy", 1, 1.0, 1.0, 1, 12, 3.0, 4, 400)
+BEAM = dataclasses.replace(GREEDY, strategy="beam", beams=3)
+SAMPLING = dataclasses.replace(GREEDY, strategy="sampling", temperature=0.8, top_p=0.9)
+TEMPLATE = "{src_language}: {src}\n{tgt_language}: {tgt}\n"
+SOURCES = ("The cat sat on the mat.", "A hat.", "The other cat that sat there sang to the other hat.", "東京", "x")
+SEGMENTS = [{"id": str(i), "src": src, "tgt": "猫"} for i, src in enumerate(SOURCES)]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """A Gemma whose sliding window is shorter than its prompts."""
+    return load_base(tiny.save_gemma(tmp_path_factory.mktemp("gemma")), "float32")
+
+
+@pytest.fixture(scope="module")
+def windowless(tmp_path_factory):
+    """A Llama, which sees all of its text."""
+    return load_base(tiny.save_llama(tmp_path_factory.mktemp("llama")), "float32")
+
+
+def prompter(shots=0):
+    examples = [{"id": "s", "src": "The mat.", "tgt": "雨が降っています。"}] * shots
+    return Prompter(TEMPLATE, Languages("en", "ja"), FORWARD, examples)
+
+
+def plain(loaded, prompter, segment, decoding):
+    """What `generate` alone gives for one segment, no batch, no padding, no shared prefix."""
+    model, tokenizer = loaded
+    ids = tokenizer(prompter.prompt(segment), return_tensors="pt").input_ids
+    source = tokenizer(segment["src"], add_special_tokens=False).input_ids
+    written = model.generate(
+        ids,
+        max_new_tokens=decoding.limit(len(source)),
+        num_beams=decoding.beams,
+        do_sample=False,
+        eos_token_id=[i for i in range(len(tokenizer)) if "\n" in tokenizer.decode([i])] + [tokenizer.eos_token_id],
+        pad_token_id=tokenizer.pad_token_id,
+    )[0, ids.shape[1] :]
+    return " ".join(tokenizer.decode(written, skip_special_tokens=True).partition("\n")[0].split())
+
+
+@pytest.mark.parametrize("shots", [0, 2])
+@pytest.mark.parametrize("decoding", [GREEDY, BEAM], ids=["greedy", "beam"])
+@pytest.mark.parametrize("name", ["loaded", "windowless"])
+def test_batches_padding_and_the_shared_prefix_change_nothing(request, name, shots, decoding):
+    model = request.getfixturevalue(name)
+    asker = prompter(shots)
+    expected = [plain(model, asker, segment, decoding) for segment in SEGMENTS]
+    for budget in (1, 200, 4000):
+        assert (
+            translate(model[0], model[1], asker, SEGMENTS, dataclasses.replace(decoding, batch_tokens=budget))
+            == expected
+        )
+
+
+def test_a_shared_prefix_is_read_once(windowless, monkeypatch):
+    model, tokenizer = windowless
+    asker = prompter(2)
+    prefixes = []
+    whole = decode._Engine._cache
+    monkeypatch.setattr(
+        decode._Engine, "_cache", lambda self, prefix, rows: prefixes.append(len(prefix)) or whole(self, prefix, rows)
+    )
+    translate(model, tokenizer, asker, SEGMENTS, dataclasses.replace(GREEDY, batch_tokens=4000))
+    assert len(prefixes) == 1
+    assert prefixes[0] > len(tokenizer(asker.prompt(SEGMENTS[0])).input_ids) / 2
+
+
+def test_sampling_follows_its_seed(loaded):
+    runs = [
+        translate(loaded[0], loaded[1], prompter(), SEGMENTS, dataclasses.replace(SAMPLING, seed=s)) for s in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_no_segments_no_translations(loaded):
+    assert translate(loaded[0], loaded[1], prompter(), [], GREEDY) == []
+
+
+@pytest.mark.parametrize(
+    ("source_tokens", "expected"),
+    [pytest.param(0, 4, id="margin"), pytest.param(2, 10, id="ratio"), pytest.param(50, 12, id="max_new_tokens")],
+)
+def test_limit(source_tokens, expected):
+    assert GREEDY.limit(source_tokens) == expected
+
+
+def test_a_translation_ends_with_its_line(loaded):
+    model, tokenizer = loaded
+    engine = decode._Engine(model, tokenizer, GREEDY)
+    ids = tokenizer("The cat\nsat", add_special_tokens=False).input_ids
+    assert engine._text(ids) == "The cat"
+    assert engine._text([*ids[:2], tokenizer.eos_token_id, *ids[2:]]) == tokenizer.decode(ids[:2]).strip()
+
+
+def test_out_of_memory_halves_the_batch(loaded, monkeypatch):
+    expected = translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY)
+    sizes = []
+    whole = decode._Engine._generate
+
+    def scarce(self, prompts, limits, salt):
+        sizes.append(len(prompts))
+        if len(prompts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, prompts, limits, salt)
+
+    monkeypatch.setattr(decode._Engine, "_generate", scarce)
+    assert (
+        translate(loaded[0], loaded[1], prompter(), SEGMENTS, dataclasses.replace(GREEDY, batch_tokens=4000))
+        == expected
+    )
+    assert sizes == [5, 2, 3, 1, 2]
+
+
+def test_out_of_memory_at_one_segment_says_what_to_lower(loaded, monkeypatch):
+    def never(self, prompts, limits, salt):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(decode._Engine, "_generate", never)
+    with pytest.raises(InputError, match="lower beams or max_new_tokens"):
+        translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY)
+
+
+def test_other_errors_stay_what_they_are(loaded, monkeypatch):
+    def broken(self, prompts, limits, salt):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(decode._Engine, "_generate", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategy": "beam"}, "beams must be at least 2"),
+        ({"beams": 3}, "beams must be 1"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"top_p": 0.0}, "top_p must lie in"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
+        ({"batch_tokens": 0}, "batch_tokens must be at least 1"),
+        ({"max_length_ratio": -1.0}, "must not be negative"),
+        ({"max_length_ratio": 0.0, "length_margin": 0}, "not both 0"),
+    ],
+)
+def test_refused_settings(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(GREEDY, **changes)

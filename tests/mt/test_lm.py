@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tiny
+from mt.errors import InputError
+from mt.lm import batches, line_ends, load_adapted, load_base, mean_logprobs, pad_left, positions, revision
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny.save_gemma(tmp_path_factory.mktemp("base"))
+
+
+@given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200))
+def test_batches_hold_every_row_once_within_the_budget(lengths, budget):
+    found = batches(lengths, budget)
+    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
+    for batch in found:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
+    longest_first = [lengths[i] for batch in found for i in batch]
+    assert longest_first == sorted(longest_first, reverse=True)
+
+
+def test_pad_left_and_positions():
+    ids = pad_left([[5, 6, 7], [8]], 0)
+    mask = pad_left([[1, 1, 1], [1]], 0)
+    assert ids.tolist() == [[5, 6, 7], [0, 0, 8]]
+    assert positions(mask).tolist() == [[0, 1, 2], [0, 0, 0]]
+
+
+def test_line_ends_are_the_end_of_sequence_and_every_piece_with_a_line_break(folder):
+    _, tokenizer = load_base(folder, "float32")
+    named = {tokenizer.convert_ids_to_tokens(i) for i in line_ends(tokenizer)}
+    assert named == {"<eos>", "\n", "\n\n", "<0x0A>"}
+
+
+def test_padding_that_is_the_end_of_sequence_is_refused(folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "pad_token": config["eos_token"]}))
+    special = json.loads((tmp_path / "special_tokens_map.json").read_text())
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({**special, "pad_token": special["eos_token"]}))
+    with pytest.raises(InputError, match="pad_token other than the eos_token"):
+        load_base(tmp_path, "float32")
+
+
+def test_mean_logprobs_are_those_of_each_text_alone(folder):
+    model, tokenizer = load_base(folder, "float32")
+    pairs = [("The cat", " sat on the mat.\n"), ("雨", "が\n"), ("The other cat that sat there", " sang\n")]
+    together = mean_logprobs(model, tokenizer, pairs, 10_000)
+    for (prompt, continuation), found in zip(pairs, together, strict=True):
+        head = tokenizer(prompt).input_ids
+        tail = tokenizer(continuation, add_special_tokens=False).input_ids
+        with torch.inference_mode():
+            spread = model(torch.tensor([head + tail])).logits[0].log_softmax(-1)
+        steps = [float(spread[len(head) + i - 1, token]) for i, token in enumerate(tail)]
+        assert found == pytest.approx(sum(steps) / len(steps), abs=1e-4)
+
+
+def test_a_folder_without_an_adapter_is_named(folder, tmp_path):
+    with pytest.raises(InputError, match=r"bt: holds no adapter; run `dvc repro finetune@bt`"):
+        load_adapted(folder, tmp_path / "bt", "float32")
+
+
+def test_revision_follows_the_weights(folder, tmp_path):
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"a")
+    first = revision(folder, tmp_path)
+    assert first.startswith(revision(folder, None) + " adapter:")
+    Path(tmp_path / "adapter_model.safetensors").write_bytes(b"b")
+    assert revision(folder, tmp_path) != first

@@ -1,0 +1,96 @@
+"""What the report reads is held to what the stages before it write."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mt.errors import InputError
+from mt.results import PairedTest, metric_order, read_keys, read_testset, read_training
+from report_inputs import LOG, dump, epochs, scores
+
+
+def without(tree: Any, *place: str | int) -> Any:
+    """The tree less what stands at `place`."""
+    inner = tree
+    for key in place[:-1]:
+        inner = inner[key]
+    del inner[place[-1]]
+    return tree
+
+
+def changed(tree: Any, value: Any, *place: str | int) -> Any:
+    """The tree with `value` at `place`."""
+    inner = tree
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return tree
+
+
+BROKEN = {
+    "no segments": (without(scores("t", 2), "segments"), "segments: missing"),
+    "a system less": (without(scores("t", 2), "systems", "ft"), "ft is missing or unknown"),
+    "a system more": (changed(scores("t", 2), {}, "systems", "mert"), "mert is missing or unknown"),
+    "no bound": (without(scores("t", 2), "systems", "ft", "chrf", "low"), "low: missing"),
+    "a text for a number": (changed(scores("t", 2), "0.9", "systems", "ft", "ja"), "ja: missing, or no float"),
+    "no share": (without(scores("t", 2), "systems", "baseline", "ja"), "no share in one target language"),
+    "no bootstrap": (without(scores("t", 2), "bootstrap"), "bootstrap: missing"),
+    "a truth for a count": (changed(scores("t", 2), True, "systems", "ft", "empty"), "empty: missing, or no int"),
+    "a test less": (without(scores("t", 2), "paired", 0), "no test of baseline and bt in bleu"),
+    "a segment score less": (without(scores("t", 2), "segment_scores", "ft", "chrf", 0), "not 2 scores"),
+    "another test set": (scores("kyoto", 2), "testset: is kyoto, not t"),
+}
+
+
+@pytest.mark.parametrize(("tree", "message"), BROKEN.values(), ids=BROKEN)
+def test_broken_scores_are_named(tmp_path: Path, tree: Any, message: str) -> None:
+    dump(tmp_path / "t.json", tree)
+    with pytest.raises(InputError, match=message) as error:
+        read_testset(tmp_path / "t.json")
+    assert str(error.value).startswith(str(tmp_path / "t.json"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_test_reads_both_ways(tmp_path: Path) -> None:
+    dump(tmp_path / "t.json", scores("t", 2))
+    testset = read_testset(tmp_path / "t.json")
+    there, back = testset.test("bt", "ft", "chrf"), testset.test("ft", "bt", "chrf")
+    assert there.difference < 0
+    assert back == PairedTest(-there.difference, there.p)
+
+
+def test_metric_order() -> None:
+    assert metric_order(["comet_wmt22", "chrf", "comet_mini", "bleu"]) == ["bleu", "chrf", "comet_mini", "comet_wmt22"]
+
+
+def test_training_is_read(tmp_path: Path) -> None:
+    dump(tmp_path / "epochs.json", epochs("ft"))
+    dump(tmp_path / "log.json", LOG)
+    training = read_training(tmp_path, "ft")
+    assert [epoch.best for epoch in training.epochs] == [False, True, False]
+    assert set(training.epochs[0].scores) == {"chrf", "comet_mini"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "holds no epoch"),
+        (without(epochs("ft"), 1, "best"), "best: missing"),
+        (without(epochs("ft"), 1, "loss"), "loss: missing"),
+        (changed(epochs("ft"), float("nan"), 1, "loss"), "epoch 2: not a finite number"),
+    ],
+    ids=["none", "no best", "no loss", "nan"],
+)
+def test_broken_training_is_named(tmp_path: Path, rows: Any, message: str) -> None:
+    dump(tmp_path / "epochs.json", rows)
+    dump(tmp_path / "log.json", LOG)
+    with pytest.raises(InputError, match=message):
+        read_training(tmp_path, "ft")
+
+
+@pytest.mark.parametrize(("content", "message"), [({"a": 1}, "b: missing"), ([], "object: missing")])
+def test_read_keys(tmp_path: Path, content: Any, message: str) -> None:
+    dump(tmp_path / "x.json", content)
+    with pytest.raises(InputError, match=message):
+        read_keys(tmp_path / "x.json", ("a", "b"))
