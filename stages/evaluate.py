@@ -1,0 +1,204 @@
+"""Score all systems on one test set, with intervals, and test every pair of them.
+
+In: --test, segments {"id", "src", "tgt"}; --baseline, --bt, --ft, --ft-bt, each system's hypotheses for that test set
+{"id", "src", "tgt", "hyp" (may be empty), "model"}; --comet and --lid, models. Out: --out, JSON:
+
+    testset, segments   the test set's name, and how many segments it has
+    bootstrap           {"samples", "confidence", "seed"}
+    signatures          metric → how it was computed; the metrics are `bleu`, `chrf` (0 to 100) and `comet_<name>`
+    systems             system → {"model": revision, metric: {"value", "low", "high"}, "empty": hypotheses without
+                        text, "<tgt>": share of hypotheses that language ID finds more likely to be in the target
+                        language than not}
+    paired              [{"a", "b", "metric", "difference": a less b, "p"}], every pair of systems, see mt.bootstrap
+    segment_scores      system → metric → one score a segment, in the test set's order; `chrf` and `comet_<name>`
+
+Numbers are rounded to 6 decimals.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from mt.bootstrap import interval, p_value, resampled_scores, resamples
+from mt.cli import main
+from mt.comet import Comet
+from mt.errors import InputError
+from mt.files import write_json
+from mt.lid import LanguageId
+from mt.prompt import Languages
+from mt.quality import Statistics, bleu_statistics, chrf_statistics, mean_statistics, segment_chrf
+from mt.segments import Segment, read_segments
+
+DECIMALS = 6
+LIKELY = 0.5
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Flags."""
+
+    test: Path
+    baseline: Path
+    bt: Path
+    ft: Path
+    ft_bt: Path
+    comet: Path
+    lid: Path
+    out: Path
+
+    @property
+    def hyps(self) -> dict[str, Path]:
+        """System → its hypotheses."""
+        return {"baseline": self.baseline, "bt": self.bt, "ft": self.ft, "ft_bt": self.ft_bt}
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """sacreBLEU's tokenizer for BLEU; resamples and level of the intervals; triples a batch for COMET."""
+
+    bleu_tokenizer: str
+    bootstrap_samples: int
+    confidence: float
+    seed: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        from sacrebleu.metrics import BLEU
+
+        if self.bleu_tokenizer not in BLEU.TOKENIZERS:
+            known = ", ".join(sorted(BLEU.TOKENIZERS))
+            raise ValueError(f"bleu_tokenizer: {self.bleu_tokenizer!r} is none of sacreBLEU's; write one of {known}")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence: must lie between 0 and 1, such as 0.95, not {self.confidence}")
+        if self.seed < 0:
+            raise ValueError(f"seed: must be 0 or more, not {self.seed}")
+        for key in ("bootstrap_samples", "batch_size"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key}: must be at least 1, not {getattr(self, key)}")
+
+
+@dataclass(frozen=True)
+class Params:
+    """What the stage reads."""
+
+    languages: Languages
+    evaluate: Evaluate
+
+
+def read_hyps(path: Path, test: Sequence[Segment]) -> list[Segment]:
+    """Read one system's hypotheses, which must be those of the test set's segments, in order, by one model.
+
+    Raises:
+        InputError: they are not; names the line.
+    """
+    rows = read_segments(path, ("src", "tgt", "model"))
+    if len(rows) != len(test):
+        raise InputError(f"{path}: {len(rows)} hypotheses for {len(test)} segments; translate the test set again")
+    for number, (row, segment) in enumerate(zip(rows, test, strict=True), start=1):
+        for key in ("id", "src", "tgt"):
+            if row[key] != segment[key]:
+                raise InputError(
+                    f"{path}:{number}: {key!r} is {row[key]!r}, the test set has {segment[key]!r}; "
+                    "translate the test set again"
+                )
+        if not isinstance(row.get("hyp"), str):
+            raise InputError(f"{path}:{number}: 'hyp' is missing; give it text, which may be empty")
+        if row["model"] != rows[0]["model"]:
+            raise InputError(
+                f"{path}:{number}: 'model' differs from line 1; translate the whole test set with one model"
+            )
+    return rows
+
+
+def comet_scores(comet: Comet, systems: Mapping[str, Sequence[Segment]], batch_size: int) -> dict[str, list[float]]:
+    """Score all systems in one go, so that what several of them say is scored once."""
+    rows = [row for hyps in systems.values() for row in hyps]
+    scores = iter(
+        comet.score(
+            [row["src"] for row in rows], [row["hyp"] for row in rows], [row["tgt"] for row in rows], batch_size
+        )
+    )
+    return {name: [next(scores) for _ in hyps] for name, hyps in systems.items()}
+
+
+def compared(
+    metric: str, statistics: Mapping[str, Statistics], options: Evaluate
+) -> tuple[dict[str, dict[str, float]], list[dict[str, Any]]]:
+    """One metric's value and interval for each system, and the test of every pair, all from the same resamples."""
+    segments = len(next(iter(statistics.values())).segments)
+    counts = resamples(segments, options.bootstrap_samples, options.seed)
+    scores = {name: resampled_scores(one, counts) for name, one in statistics.items()}
+    values = {}
+    for name, one in statistics.items():
+        low, high = interval(scores[name], options.confidence)
+        values[name] = {"value": one.value, "low": low, "high": high}
+    tests = []
+    for a, b in combinations(statistics, 2):
+        difference = values[a]["value"] - values[b]["value"]
+        p = p_value(difference, scores[a], scores[b])
+        tests.append({"a": a, "b": b, "metric": metric, "difference": difference, "p": p})
+    return values, tests
+
+
+def described(rows: Sequence[Segment], lid: LanguageId, target: str) -> dict[str, Any]:
+    """What is said of a system besides scores: its model, empty hypotheses, and the share in the target language."""
+    hyps = [row["hyp"] for row in rows]
+    likely = [probability > LIKELY for probability in lid.probabilities(hyps, target)]
+    return {
+        "model": rows[0]["model"],
+        "empty": sum(not hyp.strip() for hyp in hyps),
+        target: sum(likely) / len(likely),
+    }
+
+
+def rounded(content: Any) -> Any:
+    """The same JSON with every float rounded."""
+    if isinstance(content, float):
+        return round(content, DECIMALS)
+    if isinstance(content, dict):
+        return {key: rounded(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [rounded(value) for value in content]
+    return content
+
+
+def run(paths: Paths, params: Params) -> None:
+    """Score, test and write."""
+    test = read_segments(paths.test, ("src", "tgt"))
+    hyps = {name: read_hyps(path, test) for name, path in paths.hyps.items()}
+    texts = {name: [row["hyp"] for row in rows] for name, rows in hyps.items()}
+    refs = [segment["tgt"] for segment in test]
+    options = params.evaluate
+    comet = Comet(paths.comet)
+    by_comet = comet_scores(comet, hyps, options.batch_size)
+    statistics = {
+        "bleu": {name: bleu_statistics(text, refs, options.bleu_tokenizer) for name, text in texts.items()},
+        "chrf": {name: chrf_statistics(text, refs) for name, text in texts.items()},
+        comet.key: {name: mean_statistics(scores, comet.signature) for name, scores in by_comet.items()},
+    }
+    lid = LanguageId(paths.lid)
+    systems = {name: described(rows, lid, params.languages.tgt) for name, rows in hyps.items()}
+    paired: list[dict[str, Any]] = []
+    for metric, by_system in statistics.items():
+        values, tests = compared(metric, by_system, options)
+        paired += tests
+        for name, value in values.items():
+            systems[name][metric] = value
+    report = {
+        "testset": paths.test.stem,
+        "segments": len(test),
+        "bootstrap": {"samples": options.bootstrap_samples, "confidence": options.confidence, "seed": options.seed},
+        "signatures": {metric: by_system["baseline"].signature for metric, by_system in statistics.items()},
+        "systems": systems,
+        "paired": paired,
+        "segment_scores": {
+            name: {"chrf": segment_chrf(text, refs), comet.key: by_comet[name]} for name, text in texts.items()
+        },
+    }
+    write_json(paths.out, rounded(report))
+
+
+if __name__ == "__main__":
+    main(run, Paths, Params)

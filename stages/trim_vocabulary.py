@@ -1,0 +1,101 @@
+"""The base model: the source model with the vocabulary that the corpora need, or whole.
+
+In: models/source, a causal language model in Hugging Face form with provenance.json; data/prepared/train.jsonl and
+pool.jsonl, {"id", "src", "tgt"}, and mono.jsonl, {"id", "tgt"}. Test and development text is not looked at.
+Out: models/base, in the same form; its provenance.json has the name, license and revision of the source, the digests of
+the files here, and "vocabulary": {"kind": "trimmed" or "full", "before": …, "after": …}, both counted in rows.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from mt.cli import main
+from mt.files import read_json, replacing, sha256, write_json
+from mt.params import Key
+from mt.prompt import FORWARD, REVERSE, Languages, Prompter, check_template
+from mt.segments import read_segments
+from mt.vocabulary import Sizes, trim
+
+PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What the stage reads and writes."""
+
+    source: Path
+    train: Path
+    mono: Path
+    pool: Path
+    out: Path
+
+
+@dataclass(frozen=True)
+class Base:
+    """`trimmed` keeps the rows that the corpora use, `full` keeps all."""
+
+    vocabulary: Literal["trimmed", "full"]
+
+
+@dataclass(frozen=True)
+class Params:
+    """The keys of params.yaml that the stage reads; the template says how texts are read."""
+
+    languages: Languages
+    template: Annotated[str, Key("prompt.template")]
+    base: Base
+
+    def __post_init__(self) -> None:
+        check_template(self.template)
+
+
+def corpus(paths: Paths, params: Params) -> Iterator[str]:
+    """Yield what the model will read of the genuine pairs and the monolingual text; mono and pool may be empty.
+
+    The prompt is part of it: a word has a token for itself and another one for itself after a space.
+    """
+    forward, reverse = (Prompter(params.template, params.languages, way, []) for way in (FORWARD, REVERSE))
+    train = read_segments(paths.train, ("src", "tgt"))
+    for segment in train + read_segments(paths.pool, ("src", "tgt"), allow_empty=True):
+        yield forward.prompt(segment) + forward.continuation(segment)
+        yield reverse.prompt(segment) + reverse.continuation(segment)
+    for segment in read_segments(paths.mono, ("tgt",), allow_empty=True):
+        yield reverse.prompt(segment)
+        yield forward.continuation(segment)
+
+
+def copy_whole(source: Path, out: Path) -> Sizes:
+    """Copy the model as it is."""
+    shutil.copytree(source, out)
+    rows = read_json(source / "config.json")["vocab_size"]
+    return Sizes(rows, rows)
+
+
+def provenance(source: dict[str, Any], kind: str, sizes: Sizes, out: Path) -> dict[str, Any]:
+    """What is told of the base model: see the module's docstring."""
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != PROVENANCE)
+    return {
+        "name": source["name"],
+        "license": source["license"],
+        "revision": source["revision"],
+        "files": {path.relative_to(out).as_posix(): sha256(path) for path in files},
+        "vocabulary": {"kind": kind, "before": sizes.before, "after": sizes.after},
+    }
+
+
+def run(paths: Paths, params: Params) -> None:
+    """Write the base model, whole or not at all."""
+    origin = read_json(paths.source / PROVENANCE)
+    with replacing(paths.out) as partial:
+        if params.base.vocabulary == "full":
+            sizes = copy_whole(paths.source, partial)
+        else:
+            sizes = trim(paths.source, partial, corpus(paths, params))
+        write_json(partial / PROVENANCE, provenance(origin, params.base.vocabulary, sizes, partial))
+
+
+if __name__ == "__main__":
+    main(run, Paths, Params)

@@ -1,0 +1,186 @@
+"""The whole pipeline through DVC, on the smoke preset, in a clone of the repository at a path with a space in it.
+
+It runs what is in the working tree, committed or not. The clone and its cache take three gigabytes for as long as the
+tests run; the archives come from the user's cache and are downloaded only where that lacks them.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mt.files import read_json
+from mt.params import read_tree
+from mt.results import SYSTEMS
+from mt.segments import read_segments
+from pipeline import PARAMS, ROOT, git, rerun, stages, tracked
+
+pytestmark = pytest.mark.slow
+
+TESTSETS = read_tree(ROOT / "presets" / "smoke.yaml")["testsets"]
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone of the repository on the smoke preset, everything made and committed."""
+
+    folder: Path
+
+    def call(self, *command: str) -> str:
+        """Run a command in it; what it prints, errors too."""
+        place = Path(sys.executable).parent
+        identity = {f"GIT_{role}_{key}": "smoke" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
+        env = {
+            **os.environ,
+            **identity,
+            "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
+            "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site"),
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}:\n{done.stdout}"
+        return done.stdout
+
+    def dvc(self, *arguments: str) -> str:
+        return self.call(sys.executable, "-m", "dvc", *arguments)
+
+    def commit(self) -> None:
+        self.call("git", "add", "--all")
+        self.call("git", "commit", "--quiet", "--allow-empty", "--message", "smoke")
+
+    def reset(self) -> None:
+        """Put back what was committed."""
+        self.call("git", "reset", "--quiet", "--hard")
+        self.dvc("checkout", "--quiet", "--force")
+
+    def summary(self) -> dict[str, dict[str, dict[str, float]]]:
+        """metrics/summary.json."""
+        tree: dict[str, dict[str, dict[str, float]]] = read_json(self.folder / "metrics/summary.json")
+        return tree
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        """Replace a text that stands in a file once."""
+        path = self.folder / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, (file, old)
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def ran(output: str) -> list[str]:
+    """The stages that DVC says it ran."""
+    return sorted(re.findall(r"^Running stage '(.+)':", output, flags=re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Clone, str]]:
+    """The clone after its first `dvc repro`, and what that printed."""
+    folder = tmp_path_factory.mktemp("smoke") / "a clone"
+    git("clone", "--quiet", str(ROOT), str(folder))
+    clone = Clone(folder)
+    try:
+        for path in clone.call("git", "ls-files", "-z").split("\0")[:-1]:
+            (folder / path).unlink()
+        for path in tracked():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / path, folder / path)
+        shutil.copyfile(ROOT / "presets" / "smoke.yaml", folder / PARAMS)
+        clone.commit()
+        output = clone.dvc("repro")
+        changed = clone.call("git", "status", "--porcelain", "--untracked-files=all")
+        clone.commit()
+        yield clone, f"{output}\n{changed}"
+    finally:
+        shutil.rmtree(folder.parent)
+
+
+@pytest.fixture
+def clone(made: tuple[Clone, str]) -> Iterator[Clone]:
+    """The clone as it was committed, before and after a test."""
+    yield made[0]
+    made[0].reset()
+
+
+def test_every_stage_ran(made: tuple[Clone, str]) -> None:
+    assert ran(made[1]) == sorted(stages())
+
+
+def test_every_out_is_there(clone: Clone) -> None:
+    assert [path for stage in stages().values() for path in stage.outs if not (clone.folder / path).exists()] == []
+
+
+def test_git_sees_the_lock_and_the_metrics_and_nothing_else(made: tuple[Clone, str]) -> None:
+    changed = re.findall(r"^[ AM?]{2} (.+)$", made[1], flags=re.MULTILINE)
+    assert [path for path in changed if path != "dvc.lock" and not path.startswith("metrics/")] == []
+
+
+def test_nothing_half_written_stays(clone: Clone) -> None:
+    assert [path for path in clone.folder.rglob("*.partial") if ".dvc" not in path.parts] == []
+
+
+def test_the_summary_has_every_test_set_and_system(clone: Clone) -> None:
+    summary = clone.summary()
+    assert sorted(summary) == sorted(TESTSETS)
+    for systems in summary.values():
+        assert sorted(systems) == sorted(SYSTEMS)
+        for scores in systems.values():
+            assert set(scores) == {"bleu", "chrf", "comet_mini", "empty", "ja"}
+
+
+def test_a_second_run_does_nothing(clone: Clone) -> None:
+    assert ran(clone.dvc("repro")) == []
+    assert ran(clone.dvc("repro", "--allow-missing", "--dry")) == []
+
+
+def test_a_changed_threshold_reruns_what_follows_from_it(clone: Clone) -> None:
+    threshold = drops_some(read_segments(clone.folder / "data/synthetic/filtered.jsonl", ("tgt",)))
+    before = clone.summary()
+    output = clone.dvc("exp", "run", "-S", f"filter.min_similarity={threshold}")
+    assert ran(output) == sorted(rerun(["filter.min_similarity"], [], {}))
+    after = clone.summary()
+    for testset in TESTSETS:
+        for system in ("baseline", "ft"):
+            assert after[testset][system] == before[testset][system]
+    differences = json.loads(clone.dvc("metrics", "diff", "--json", "HEAD"))
+    assert set(differences.get("metrics/summary.json", {})) == {
+        f"{testset}.{system}.{metric}"
+        for testset in TESTSETS
+        for system in SYSTEMS
+        for metric, value in after[testset][system].items()
+        if value != before[testset][system][metric]
+    }
+    table = clone.dvc("metrics", "diff", "--all", "--md", "HEAD")
+    assert re.search(r"^\| metrics/summary\.json +\| tatoeba\.ft_bt\.chrf +\|", table, flags=re.MULTILINE)
+
+
+def drops_some(kept: list[dict[str, Any]]) -> float:
+    """A threshold of similarity that drops a quarter of the segments."""
+    similarities = sorted(segment["scores"]["similarity"] for segment in kept)
+    threshold: float = similarities[len(similarities) // 4]
+    assert similarities[0] < threshold
+    return threshold
+
+
+def test_a_ratio_leaves_the_system_without_synthetic_pairs_alone(clone: Clone) -> None:
+    clone.replace(PARAMS, "ratio: 1.0 ", "ratio: 0.5 ")
+    assert ran(clone.dvc("repro", "merge")) == ["merge@bt", "merge@ft", "merge@ft_bt"]
+    changed = json.loads(clone.dvc("status", "--json"))
+    assert sorted(changed) == ["finetune@bt", "finetune@ft_bt"]
+
+
+def test_a_changed_test_set_is_translated_and_scored_alone(clone: Clone) -> None:
+    path = clone.folder / "data/testsets/kyoto.jsonl"
+    first = read_segments(path, ("src", "tgt"))[0]
+    clone.replace("data/testsets/kyoto.jsonl", first["src"], "Lanterns of pale indigo hung beside each zinc tramway.")
+    assert ran(clone.dvc("repro", "prepare")) == ["corpora", "prepare"]
+    changed = json.loads(clone.dvc("status", "--json"))
+    own = {name for name in stages() if name.endswith("-kyoto") or name == "evaluate@kyoto"}
+    assert set(changed) == own | {"report"}

@@ -1,0 +1,233 @@
+"""The tools that make calls: putting presets in place, printing the table, translating what is typed."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mt.errors import InputError
+from mt.segments import write_segments
+from pipeline import PARAMS, ROOT, module
+
+preset = module("tools/preset.py")
+table = module("tools/table.py")
+interactive = module("tools/interactive.py")
+
+SUMMARY = {
+    "kyoto": {
+        "baseline": {"bleu": 0.5, "chrf": 8.126, "comet_mini": 0.31239, "empty": 3, "ja": 0.9},
+        "ft_bt": {"bleu": 10.0, "chrf": 12.0, "comet_mini": 0.4, "empty": 0, "ja": 1.0},
+        "bt": {"bleu": 1.0, "chrf": 11.0, "comet_mini": 0.4, "empty": 0, "ja": 1.0},
+        "ft": {"bleu": 2.0, "chrf": 11.5, "comet_mini": 0.4, "empty": 0, "ja": 1.0},
+    },
+    "tatoeba": {"other": {"bleu": 1.0}, "baseline": {"chrf": 2.0}},
+}
+TABLE = """
+kyoto      bleu   chrf  comet_mini  empty      ja
+baseline   0.50   8.13      0.3124      3  0.9000
+bt         1.00  11.00      0.4000      0  1.0000
+ft         2.00  11.50      0.4000      0  1.0000
+ft_bt     10.00  12.00      0.4000      0  1.0000
+
+tatoeba   bleu  chrf
+baseline     -  2.00
+other     1.00     -
+"""
+
+
+def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY), encoding="utf-8")
+    table.main(tmp_path / "summary.json")
+    assert capsys.readouterr().out == TABLE
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(None, "not found; run `dvc repro` to make it", id="missing"),
+        pytest.param("[]", "not a summary of test sets and systems; run `dvc repro report`", id="a list"),
+        pytest.param('{"kyoto": {"bleu": 1.0}}', "not a summary of test sets and systems", id="a level is missing"),
+        pytest.param('{"kyoto": {"ft": {"bleu": "1"}}}', "not a summary of test sets and systems", id="a text"),
+    ],
+)
+def test_table_refuses(content: str | None, expected: str, tmp_path: Path) -> None:
+    file = tmp_path / "summary.json"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError) as raised:
+        table.main(file)
+    assert str(raised.value).startswith(f"{file}: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "expected"),
+    [
+        ("table", ["summary.json"], "error: summary.json: not found; run `dvc repro` to make it\n"),
+        ("preset", ["use", "huge"], "error: no preset is called 'huge'; write make preset NAME=<one of a, b>\n"),
+        ("preset", ["check"], "error: params.yaml: not found; `make preset NAME=embedded` writes one\n"),
+        ("preset", [], "error: usage: preset.py use NAME | preset.py check\n"),
+    ],
+)
+def test_one_line_for_what_the_user_can_mend(tool: str, arguments: list[str], expected: str, tmp_path: Path) -> None:
+    (tmp_path / "presets").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "presets" / f"{name}.yaml").write_text("x: 1\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / f"{tool}.py", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "stages")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the real parameters and presets, where the tools run."""
+    (tmp_path / "presets").mkdir()
+    for file in [ROOT / PARAMS, *(ROOT / "presets").glob("*.yaml")]:
+        (tmp_path / file.relative_to(ROOT)).write_bytes(file.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["embedded", "smoke"])
+def test_a_preset_is_put_in_place(name: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    preset.main(["use", name])
+    assert (project / PARAMS).read_bytes() == (project / "presets" / f"{name}.yaml").read_bytes()
+    assert capsys.readouterr().out == f"params.yaml is now presets/{name}.yaml; dvc repro rebuilds what it changes\n"
+    preset.main(["check"])
+
+
+@pytest.mark.parametrize("name", ["", "../params", "embedded.yaml", "tiny"])
+def test_only_what_is_a_preset_is_put_in_place(name: str, project: Path) -> None:
+    before = (project / PARAMS).read_bytes()
+    with pytest.raises(InputError, match=r"no preset is called .*; write make preset NAME=<one of embedded, "):
+        preset.main(["use", name])
+    assert (project / PARAMS).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            "lora:\n  rank:", "lora:\n  rnak:", "unknown key lora.rnak; did you mean lora.rank?", id="unknown"
+        ),
+        pytest.param("\nmerge:", "\nmix:", "unknown key mix; known here: preset, launch, ", id="unknown section"),
+        pytest.param("  shots: 4\n", "", "missing key prompt.shots; copy it from the preset", id="missing"),
+        pytest.param(
+            "  ft: {",
+            "  fr: {",
+            "unknown key systems.fr; known here: baseline, bt, ft, ft_bt",
+            id="a system not in the DAG",
+        ),
+        pytest.param(
+            "base:\n  vocabulary:", "base:\nxbase:", "unknown key xbase; did you mean base?", id="another key tree"
+        ),
+        pytest.param(
+            "languages:                  # ISO 639-1\n  src: en\n  tgt: ja\n",
+            "languages: en\n",
+            "languages: must be a mapping with the keys src, tgt",
+            id="no mapping",
+        ),
+    ],
+)
+def test_check_finds(old: str, new: str, expected: str, project: Path) -> None:
+    text = (project / "presets" / "embedded.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (project / PARAMS).write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(InputError) as raised:
+        preset.main(["check"])
+    assert str(raised.value).startswith(f"params.yaml: {expected}")
+
+
+class Terminal(io.StringIO):
+    """Standard input that is typed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stdin", "prompt"), [(io.StringIO, ""), (Terminal, "en> ")], ids=["a pipe", "a terminal"])
+def test_lines(
+    stdin: Callable[[str], io.StringIO],
+    prompt: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin("A cat. \n\nA\u2028dog."))
+    assert list(interactive.lines()) == ["A cat.", "", "A\u2028dog."]
+    assert capsys.readouterr().out == prompt * 4
+
+
+@pytest.fixture
+def made(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose models are made, by name only."""
+    (project / "models" / "base").mkdir(parents=True)
+    (project / "models" / "base" / "model.safetensors").touch()
+    shots = [{"id": str(number), "src": f"English {number}", "tgt": f"日本語{number}"} for number in range(9)]
+    write_segments(project / "data" / "prepared" / "train.jsonl", shots)
+    monkeypatch.setattr(interactive, "load_base", lambda *given: (("base", *given), "tokenizer"))
+    monkeypatch.setattr(interactive, "load_adapted", lambda *given: (("adapted", *given), "tokenizer"))
+    return project
+
+
+BASE = Path("models/base")
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "prompt"),
+    [
+        ("ft", ("adapted", BASE, Path("models/adapters/ft"), "float32"), "English: x\nJapanese:"),
+        (
+            "baseline",
+            ("base", BASE, "float32"),
+            "English: English 0\nJapanese: 日本語0\nEnglish: English 1\nJapanese: 日本語1\nEnglish: x\nJapanese:",
+        ),
+    ],
+)
+def test_a_system_is_prompted_as_it_was_measured(name: str, model: tuple[Any, ...], prompt: str, made: Path) -> None:
+    params = replace(interactive.load(interactive.Params, made / PARAMS, {}), shots=2)
+    found, _, prompter = interactive.system(name, params)
+    assert found == model
+    assert prompter.prompt({"id": "typed", "src": "x"}) == prompt
+
+
+def test_every_line_gets_its_line(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def translate(*given: Any) -> list[str]:
+        segments: list[Mapping[str, str]] = given[3]
+        return [f"<{segment['src']}>" for segment in segments]
+
+    monkeypatch.setattr(interactive, "translate", translate)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("A cat.\n\nA dog.\n"))
+    interactive.main("ft")
+    assert capsys.readouterr().out == "<A cat.>\n\n<A dog.>\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param(
+            "tf",
+            "no system is called 'tf'; write make translate SYSTEM=<one of baseline, bt, ft, ft_bt>",
+            id="unknown",
+        ),
+        pytest.param("ft", "models/base: not made yet; run make repro first", id="not made"),
+    ],
+)
+def test_a_system_that_cannot_be_had(name: str, expected: str, project: Path) -> None:
+    params = interactive.load(interactive.Params, project / PARAMS, {})
+    with pytest.raises(InputError) as raised:
+        interactive.system(name, params)
+    assert str(raised.value) == expected

@@ -1,0 +1,127 @@
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+import tiny
+import trim_vocabulary
+from mt.errors import InputError
+from mt.files import sha256, write_json
+from mt.params import load, read_tree
+from mt.segments import write_segments
+from trim_vocabulary import Params, Paths, corpus, run
+
+PRESET = Path(__file__).parents[1] / "presets" / "embedded.yaml"
+TRAIN = [{"id": "t1", "src": "The cat sat on the mat.", "tgt": "猫が座っています。"}]
+MONO = [{"id": "m1", "tgt": "彼女は東京に住んでいます。"}]
+POOL = [{"id": "p1", "src": "The other cat sang.", "tgt": "私は東京で猫を見ました。"}]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(*(tmp_path / name for name in ("source", "train.jsonl", "mono.jsonl", "pool.jsonl", "base")))
+    tiny.save_gemma(paths.source)
+    write_json(paths.source / "provenance.json", {"name": "tiny", "license": "none", "revision": "r1", "files": {}})
+    write_segments(paths.train, TRAIN)
+    write_segments(paths.mono, MONO)
+    write_segments(paths.pool, POOL)
+    return paths
+
+
+@pytest.fixture(params=["trimmed", "full"])
+def kind(request: pytest.FixtureRequest) -> str:
+    value: str = request.param
+    return value
+
+
+def params(kind: str, tmp_path: Path) -> Params:
+    tree = read_tree(PRESET)
+    tree["base"]["vocabulary"] = kind
+    file = tmp_path / "params.yaml"
+    file.write_text(json.dumps(tree), encoding="utf-8")
+    return load(Params, file, {})
+
+
+def provenance(folder: Path) -> Any:
+    return json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+
+
+def test_corpus_is_what_the_model_will_read(paths: Paths, tmp_path: Path) -> None:
+    assert list(corpus(paths, params("trimmed", tmp_path))) == [
+        "English: The cat sat on the mat.\nJapanese: 猫が座っています。\n",
+        "Japanese: 猫が座っています。\nEnglish: The cat sat on the mat.\n",
+        "English: The other cat sang.\nJapanese: 私は東京で猫を見ました。\n",
+        "Japanese: 私は東京で猫を見ました。\nEnglish: The other cat sang.\n",
+        "Japanese: 彼女は東京に住んでいます。\nEnglish:",
+        " 彼女は東京に住んでいます。\n",
+    ]
+
+
+def test_trimmed_keeps_what_the_corpora_and_the_prompt_use(paths: Paths, tmp_path: Path) -> None:
+    run(paths, params("trimmed", tmp_path))
+    before, after = AutoTokenizer.from_pretrained(paths.source), AutoTokenizer.from_pretrained(paths.out)
+    for text in corpus(paths, params("trimmed", tmp_path)):
+        assert after.tokenize(text) == before.tokenize(text)
+    for text in ("The rain in the north.", "雨が降っています。"):
+        assert after.tokenize(text) != before.tokenize(text)
+        assert after.decode(after(text).input_ids, skip_special_tokens=True) == text
+
+
+def test_provenance_names_the_source_and_the_files(paths: Paths, tmp_path: Path, kind: str) -> None:
+    run(paths, params(kind, tmp_path))
+    told = provenance(paths.out)
+    assert (told["name"], told["license"], told["revision"]) == ("tiny", "none", "r1")
+    assert told["files"] == {p.name: sha256(p) for p in paths.out.iterdir() if p.name != "provenance.json"}
+    rows = [len(AutoTokenizer.from_pretrained(folder)) for folder in (paths.source, paths.out)]
+    assert told["vocabulary"] == {"kind": kind, "before": rows[0], "after": rows[1]}
+    assert (rows[0] == rows[1]) == (kind == "full")
+
+
+def test_full_copies_every_file(paths: Paths, tmp_path: Path) -> None:
+    run(paths, params("full", tmp_path))
+    for path in paths.source.iterdir():
+        if path.name != "provenance.json":
+            assert sha256(path) == sha256(paths.out / path.name)
+
+
+def test_mono_and_pool_may_be_empty(paths: Paths, tmp_path: Path) -> None:
+    paths.mono.write_text("")
+    paths.pool.write_text("")
+    run(paths, params("trimmed", tmp_path))
+    assert provenance(paths.out)["vocabulary"]["kind"] == "trimmed"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        pytest.param(lambda paths: paths.train.write_text(""), "train.jsonl: holds no segment", id="no training text"),
+        pytest.param(
+            lambda paths: (paths.source / "provenance.json").unlink(), "provenance.json: not found", id="no provenance"
+        ),
+    ],
+)
+def test_bad_input_leaves_nothing(paths: Paths, tmp_path: Path, break_it: Any, message: str) -> None:
+    break_it(paths)
+    with pytest.raises(InputError, match=message):
+        run(paths, params("trimmed", tmp_path))
+    assert not paths.out.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_leaves_nothing(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trim_vocabulary, "write_json", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        run(paths, params(kind, tmp_path))
+    assert not paths.out.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_refuses_another_vocabulary(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"base\.vocabulary: 'cut' is not one of trimmed, full"):
+        params("cut", tmp_path)
