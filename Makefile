@@ -10,15 +10,15 @@ export PYTHONPATH := stages
 .PHONY: help repro test lint preset translate clean
 
 help:
-	@echo "make repro                  rebuild what is out of date, print the table of the four systems"
-	@echo "make preset NAME=smoke      put presets/smoke.yaml in the place of params.yaml"
-	@echo "make translate SYSTEM=ft    English in, Japanese out; reads a terminal or standard input"
-	@echo "make test                   all tests, the smoke preset through a real `dvc repro` among them"
-	@echo "make lint                   ruff and mypy"
-	@echo "make clean                  remove the environment and what the stages made"
+	@echo 'make repro                  rebuild what is out of date, print the table of the four systems'
+	@echo 'make preset NAME=smoke      put presets/smoke.yaml in the place of params.yaml'
+	@echo 'make translate SYSTEM=ft    English in, Japanese out; reads a terminal or standard input'
+	@echo 'make test                   all tests, the smoke preset through a real `dvc repro` among them'
+	@echo 'make lint                   ruff and mypy'
+	@echo 'make clean                  remove the environment and what the stages made'
 
 .venv/installed: pyproject.toml constraints.txt
-	@echo "Setting up .venv with $(PYTHON) (once; a few minutes)"
+	@echo 'Setting up .venv with $(PYTHON) (once; a few minutes)'
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch .venv/installed

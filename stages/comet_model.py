@@ -22,7 +22,7 @@ from mt.cli import main
 from mt.comet import CHECKPOINT, PROVENANCE, REVISION_LENGTH
 from mt.errors import InputError
 from mt.estimator import Example, Training, embed, estimates, new_metric, save, train
-from mt.files import read_json, replacing, sha256, write_json
+from mt.files import read_json, replacing, sha256, together, write_json
 from mt.perturb import Material, Perturbed, perturbations, tokens
 from mt.prompt import Languages
 from mt.ranking import Case, measure
@@ -151,10 +151,11 @@ def run(paths: Paths, params: Params) -> None:
     scores = estimates(metric, held_out, embeddings, comet.batch_size)
     report = {"pairs": len(parts[0]), "held_out": len(parts[1]), "examples": len(learnt)}
     ranked = [Case(segment["id"], one, score) for (segment, one), score in zip(cases[1], scores, strict=True)]
-    with replacing(paths.out) as folder:
-        save(metric, paths.encoder, folder, paths.out)
-        write_json(folder / PROVENANCE, provenance(folder, comet.name, encoder))
-    write_json(paths.metrics, report | measure(ranked))
+    with together(paths.out, paths.metrics):
+        with replacing(paths.out) as folder:
+            save(metric, paths.encoder, folder, paths.out)
+            write_json(folder / PROVENANCE, provenance(folder, comet.name, encoder))
+        write_json(paths.metrics, report | measure(ranked))
 
 
 if __name__ == "__main__":

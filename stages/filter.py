@@ -22,7 +22,7 @@ from typing import Any
 
 from mt.cli import main
 from mt.errors import InputError
-from mt.files import write_json
+from mt.files import together, write_json
 from mt.segments import Segment, read_segments, write_segments
 from mt.tally import Tally
 
@@ -155,8 +155,9 @@ def run(paths: Paths, params: Params) -> None:
             f"{paths.scored}: no segment of {counts['read']} passes, {counts['dropped'][worst]} fail filter.{worst}; "
             "loosen it in the parameter file"
         )
-    write_segments(paths.out, kept)
-    write_json(paths.counts, counts)
+    with together(paths.out, paths.counts):
+        write_segments(paths.out, kept)
+        write_json(paths.counts, counts)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from mt.cli import main
 from mt.decode import Decoding, translate
 from mt.errors import InputError
-from mt.files import given, replacing, write_json
+from mt.files import given, read_json, replacing, write_json
 from mt.lm import load_base
 from mt.params import Key
 from mt.prompt import FORWARD, REVERSE, Languages, Prompter, check_template
@@ -122,7 +122,7 @@ class Judge:
         self.epochs.append(row)
         print(" ".join(f"{key}={value:.4g}" for key, value in row.items()), flush=True)
         if row[self._key] > best:
-            self._model.save_pretrained(self._best)
+            save(self._model, self._best)
             self.hyps = hyps
         return epoch - self.best_epoch < self._params.patience
 
@@ -163,6 +163,13 @@ def adapt(model: Any, lora: Lora) -> Any:
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)
+
+
+def save(model: Any, folder: Path) -> None:
+    """Write the adapter; peft lists the modules in the order of a set, which differs from run to run, so sort them."""
+    model.save_pretrained(folder)
+    config = read_json(folder / "adapter_config.json")
+    write_json(folder / "adapter_config.json", config | {"target_modules": sorted(config["target_modules"])})
 
 
 def notes(params: Finetune, steps: int) -> list[str]:

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from mt.clean import FAULTS, Limits, clean, normalised
 from mt.cli import main
 from mt.errors import InputError
-from mt.files import replacing, write_json
+from mt.files import replacing, together, write_json
 from mt.lengths import lengths
 from mt.near import Index
 from mt.prompt import Languages
@@ -55,6 +55,12 @@ class Paths:
     comet: Path
     pool: Path
     counts: Path
+
+    @property
+    def outs(self) -> tuple[Path, ...]:
+        """All that is written."""
+        splits = (self.train, self.dev, self.tests, self.mono, self.mono_refs, self.comet, self.pool)
+        return (*splits, self.counts)
 
 
 @dataclass(frozen=True)
@@ -184,16 +190,17 @@ def run(paths: Paths, params: Params) -> None:
     own = ["parallel"] if corpora.mono is None else ["parallel", "mono"]
     counts = {name: waterfall(tallies[name]) for name in own}
     counts["splits"] = {name: lengths(segments) for name, segments in splits.items()}
-    with replacing(paths.tests) as folder:
-        for name in params.testsets:
-            write_segments(folder / f"{name}.jsonl", splits[f"tests/{name}"])
-    for name in ("train", "dev", "comet"):
-        write_segments(getattr(paths, name), splits[name])
-    write_segments(paths.mono, ({"id": s["id"], "tgt": s["tgt"]} for s in splits["mono"]))
-    refs = [{"id": s["id"], "src": s["src"]} for s in splits["mono"] if "src" in s]
-    write_segments(paths.mono_refs, refs, allow_empty=True)
-    write_segments(paths.pool, splits["pool"], allow_empty=True)
-    write_json(paths.counts, counts)
+    with together(*paths.outs):
+        with replacing(paths.tests) as folder:
+            for name in params.testsets:
+                write_segments(folder / f"{name}.jsonl", splits[f"tests/{name}"])
+        for name in ("train", "dev", "comet"):
+            write_segments(getattr(paths, name), splits[name])
+        write_segments(paths.mono, ({"id": s["id"], "tgt": s["tgt"]} for s in splits["mono"]))
+        refs = [{"id": s["id"], "src": s["src"]} for s in splits["mono"] if "src" in s]
+        write_segments(paths.mono_refs, refs, allow_empty=True)
+        write_segments(paths.pool, splits["pool"], allow_empty=True)
+        write_json(paths.counts, counts)
 
 
 if __name__ == "__main__":

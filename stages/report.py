@@ -24,7 +24,7 @@ from typing import Any
 
 from mt.cli import main
 from mt.errors import InputError
-from mt.files import replacing, write_json, write_text
+from mt.files import replacing, together, write_json, write_text
 from mt.page import Measured, page
 from mt.page_data import COMET_KEYS, FILTER_KEYS, NOISE_KEYS, PREPARED_KEYS, waterfall
 from mt.plots import draw, score_rows, training_rows
@@ -131,11 +131,12 @@ def write_plots(folder: Path, found: Measured) -> None:
 def run(paths: Paths, params: Params) -> None:
     """Write the summary, the figures and both forms of the page."""
     found = measure(paths, params)
-    write_plots(paths.plots, found)
-    text = page(found, Path(os.path.relpath(paths.plots, paths.page.parent)).as_posix())
-    write_text(paths.page, text)
-    write_text(paths.html, webpage(text, paths.page.parent))
-    write_json(paths.summary, summary(found.testsets))
+    with together(paths.plots, paths.page, paths.html, paths.summary):
+        write_plots(paths.plots, found)
+        text = page(found, Path(os.path.relpath(paths.plots, paths.page.parent)).as_posix())
+        write_text(paths.page, text)
+        write_text(paths.html, webpage(text, paths.page.parent))
+        write_json(paths.summary, summary(found.testsets))
 
 
 if __name__ == "__main__":

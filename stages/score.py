@@ -28,7 +28,7 @@ from mt.cli import main
 from mt.encoder import Encoder
 from mt.errors import InputError
 from mt.features import FEATURES, Encoding, Settings, cosines, features, rounded
-from mt.files import write_json
+from mt.files import together, write_json
 from mt.lid import LanguageId
 from mt.params import Key
 from mt.prompt import Languages, check_template, labels
@@ -137,8 +137,9 @@ def run(paths: Paths, params: Params) -> None:
         {**segment, "scores": found, "oracle": truth}
         for segment, found, truth in zip(segments, scores, oracle, strict=True)
     ]
-    write_segments(paths.out, scored)
-    write_json(paths.metrics, noise(scored, refs))
+    with together(paths.out, paths.metrics):
+        write_segments(paths.out, scored)
+        write_json(paths.metrics, noise(scored, refs))
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

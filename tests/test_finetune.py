@@ -10,6 +10,7 @@ import tiny
 from finetune import Finetune, Judge, Lora, Params, Paths, load_comet, notes, run
 from mt.decode import Decoding
 from mt.errors import InputError
+from mt.files import read_json, write_json
 from mt.lm import load_base
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.segments import read_segments, write_segments
@@ -27,6 +28,7 @@ SETTINGS = Finetune(
     micro_batch_size=1,
     precision="float32",
     gradient_checkpointing=False,
+    group_by_length=True,
     direction="forward",
     patience=2,
     select_by="chrf",
@@ -115,6 +117,7 @@ class FakeModel:
 
     def save_pretrained(self, folder):
         self.saved += 1
+        write_json(folder / "adapter_config.json", {"target_modules": ["v_proj", "q_proj"]})
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,7 @@ def test_early_stopping(monkeypatch, tmp_path, scores, patience, best, judged, s
             break
     assert (judge.best_epoch, count, model.saved) == (best, judged, saved)
     assert set(judge.epochs[0]) == {"epoch", "loss", "chrf", "comet_fake"}
+    assert read_json(tmp_path / "adapter_config.json") == {"target_modules": ["q_proj", "v_proj"]}
 
 
 def test_comet_without_a_checkpoint_is_refused():

@@ -220,6 +220,11 @@ def test_what_dvc_caches_is_ignored_by_git() -> None:
     assert [path for path in cached if not ignored(path)] == []
 
 
+def test_what_a_killed_stage_left_is_ignored_by_git() -> None:
+    partial = [f"{Path(path).parent}/.{Path(path).name}.partial" for stage in STAGES.values() for path in stage.outs]
+    assert [path for path in partial if not ignored(path)] == []
+
+
 def test_what_dvc_does_not_cache_is_not_ignored() -> None:
     kept = [path for stage in STAGES.values() for path, in_cache in stage.outs.items() if not in_cache]
     assert kept

@@ -150,23 +150,42 @@ def test_check_finds(old: str, new: str, expected: str, project: Path) -> None:
     assert str(raised.value).startswith(f"params.yaml: {expected}")
 
 
-class Terminal(io.StringIO):
+class Terminal(io.TextIOWrapper):
     """Standard input that is typed."""
 
     def isatty(self) -> bool:
         return True
 
 
-@pytest.mark.parametrize(("stdin", "prompt"), [(io.StringIO, ""), (Terminal, "en> ")], ids=["a pipe", "a terminal"])
+@pytest.mark.parametrize(
+    ("stdin", "prompt"), [(io.TextIOWrapper, ""), (Terminal, "en> ")], ids=["a pipe", "a terminal"]
+)
 def test_lines(
-    stdin: Callable[[str], io.StringIO],
+    stdin: Callable[[io.BytesIO], io.TextIOWrapper],
     prompt: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", stdin("A cat. \n\nA\u2028dog."))
-    assert list(interactive.lines()) == ["A cat.", "", "A\u2028dog."]
+    monkeypatch.setattr(sys, "stdin", stdin(io.BytesIO("A ｃat. \n\nA\u2028dog.".encode())))
+    assert list(interactive.lines("en")) == ["A cat.", "", "A dog."]
     assert capsys.readouterr().out == prompt * 4
+
+
+def test_a_line_that_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n")))
+    with pytest.raises(InputError, match="byte 4 of a line is not UTF-8"):
+        list(interactive.lines("en"))
+
+
+def test_make_help_runs_nothing(tmp_path: Path) -> None:
+    fake = tmp_path / "dvc"
+    fake.write_text("#!/bin/sh\necho FAKE DVC CALLED\n")
+    fake.chmod(0o755)
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text(encoding="utf-8"), encoding="utf-8")
+    env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    shown = subprocess.run(["make", "help"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+    assert "make repro" in shown
+    assert "FAKE DVC CALLED" not in shown
 
 
 @pytest.fixture
@@ -210,7 +229,7 @@ def test_every_line_gets_its_line(
         return [f"<{segment['src']}>" for segment in segments]
 
     monkeypatch.setattr(interactive, "translate", translate)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("A cat.\n\nA dog.\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"A cat.\n\nA dog.\n")))
     interactive.main("ft")
     assert capsys.readouterr().out == "<A cat.>\n\n<A dog.>\n"
 

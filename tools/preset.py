@@ -1,11 +1,11 @@
 """Puts a preset in the place of params.yaml (`use NAME`), or holds params.yaml to the presets' key tree (`check`)."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from mt.errors import InputError
+from mt.files import write_text
 from mt.params import check_keys, read_tree
 
 PARAMS = Path("params.yaml")
@@ -35,7 +35,7 @@ def use(name: str) -> None:
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     if name not in names:
         raise InputError(f"no preset is called {name!r}; write make preset NAME=<one of {', '.join(names)}>")
-    shutil.copyfile(PRESETS / f"{name}.yaml", PARAMS)
+    write_text(PARAMS, (PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
     print(f"params.yaml is now {PRESETS}/{name}.yaml; dvc repro rebuilds what it changes")
 
 

@@ -18,7 +18,8 @@ class Decoding:
     """How translations are searched for.
 
     A translation is at most `max_new_tokens` long, and at most `length_margin` tokens and `max_length_ratio` times its
-    source. `batch_tokens` bounds prompts, translations and beams of a batch together; it changes speed and memory.
+    source. `batch_tokens` bounds prompts, translations and beams of a batch together; it changes speed and memory, and
+    what is drawn where strategy is sampling.
     """
 
     strategy: Literal["greedy", "beam", "sampling"]
@@ -105,7 +106,7 @@ class _Engine:
             torch.cuda.empty_cache()
         middle = len(prompts) // 2
         first = self.generate(prompts[:middle], limits[:middle], salt)
-        return first + self.generate(prompts[middle:], limits[middle:], salt)
+        return first + self.generate(prompts[middle:], limits[middle:], salt + middle)
 
     def _generate(self, prompts: list[list[int]], limits: list[int], salt: int) -> list[str]:
         import torch
@@ -127,8 +128,9 @@ class _Engine:
             pad_token_id=self._tokenizer.pad_token_id,
             bos_token_id=self._tokenizer.bos_token_id,
         )
-        torch.manual_seed(decoding.seed + salt)
-        with torch.inference_mode():
+        # Decoding between epochs must not move, or set back, the random numbers that training draws.
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(decoding.seed + salt)
             written = self._model.generate(
                 ids,
                 attention_mask=mask,

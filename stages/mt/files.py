@@ -50,6 +50,17 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def together(*paths: Path) -> Iterator[None]:
+    """Outputs that belong together: when the block fails, none of them stays."""
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            remove(path)
+        raise
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -36,6 +36,13 @@ SECTIONS = (
     "evaluate",
     "report",
 )
+SHARED = {
+    "systems": ("baseline", "bt", "ft", "ft_bt"),
+    "models": ("source", "encoder", "lid"),
+    "prompt": ("template", "shots"),
+    "reverse": ("lora", "finetune"),
+}
+"""Sections of which a stage reads a part, so that no stage's dataclass knows all their keys."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,9 @@ def load(cls: type[T], file: Path, at: Mapping[str, str]) -> T:
     """
     tree = read_tree(file)
     check_keys(tree, SECTIONS, file, "")
+    for section, known in SHARED.items():
+        if isinstance(tree[section], dict):
+            _refuse_unknown(tree[section], known, file, f"{section}.")
     values = {}
     hints = typing.get_type_hints(cls, include_extras=False)
     for name, key in keys(cls, at).items():
@@ -107,14 +117,18 @@ def check_keys(tree: Mapping[str, Any], known: tuple[str, ...], file: Path, pref
     Raises:
         InputError: one is unknown (with the nearest known one) or missing.
     """
+    _refuse_unknown(tree, known, file, prefix)
+    for key in known:
+        if key not in tree:
+            raise InputError(f"{file}: missing key {prefix}{key}; copy it from the preset that you began with")
+
+
+def _refuse_unknown(tree: Mapping[str, Any], known: tuple[str, ...], file: Path, prefix: str) -> None:
     for key in tree:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             mend = f"did you mean {prefix}{near[0]}?" if near else f"known here: {', '.join(known)}"
             raise InputError(f"{file}: unknown key {prefix}{key}; {mend}")
-    for key in known:
-        if key not in tree:
-            raise InputError(f"{file}: missing key {prefix}{key}; copy it from the preset that you began with")
 
 
 def _find(tree: Any, key: str, file: Path) -> Any:

@@ -55,6 +55,8 @@ def decoded_lines(path: Path) -> Iterator[tuple[int, str]]:
         file = path.open("rb")
     except FileNotFoundError as error:
         raise InputError(f"{path}: not found; put the file there or run `dvc repro` to make it") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name a file that can") from error
     with file:
         for number, line in enumerate(file, start=1):
             try:

@@ -31,14 +31,11 @@ class Schedule:
     micro_batch_size: int
     precision: Precision
     gradient_checkpointing: bool
+    group_by_length: bool
 
 
-@dataclass(frozen=True)
-class Example:
-    """One training text as token ids, `prompt` read and `target` learnt."""
-
-    prompt: list[int]
-    target: list[int]
+Example = dict[str, Any]
+"""One training text: `input_ids`, of which the last `target_tokens` are learnt."""
 
 
 def examples(
@@ -53,15 +50,17 @@ def examples(
             tally.drop("more than max_tokens tokens", segment)
         else:
             tally.keep()
-            kept.append(Example(prompt, target))
+            kept.append({"input_ids": prompt + target, "target_tokens": len(target)})
     return kept
 
 
 def collate(batch: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
     """Stack examples so that all targets end together, [rows, longest]: then only the last columns need logits."""
-    ids = pad_left([example.prompt + example.target for example in batch], pad)
-    mask = pad_left([[1] * len(example.prompt + example.target) for example in batch], 0)
-    labels = pad_left([[IGNORED] * len(example.prompt) + example.target for example in batch], IGNORED)
+    rows = [example["input_ids"] for example in batch]
+    ids = pad_left(rows, pad)
+    mask = pad_left([[1] * len(row) for row in rows], 0)
+    labels = pad_left([row[-example["target_tokens"] :] for row, example in zip(rows, batch, strict=True)], IGNORED)
+    labels = torch.nn.functional.pad(labels, (ids.shape[1] - labels.shape[1], 0), value=IGNORED)
     return {"input_ids": ids, "attention_mask": mask, "position_ids": positions(mask), "labels": labels}
 
 
@@ -136,6 +135,7 @@ def trainer(
         bf16=schedule.precision == "bfloat16",
         fp16=schedule.precision == "float16",
         gradient_checkpointing=schedule.gradient_checkpointing,
+        group_by_length=schedule.group_by_length,
         seed=schedule.seed,
         data_seed=schedule.seed,
         optim="adamw_torch",

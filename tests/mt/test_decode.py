@@ -38,7 +38,7 @@ def prompter(shots=0):
 def plain(loaded, prompter, segment, decoding):
     """What `generate` alone gives for one segment, no batch, no padding, no shared prefix."""
     model, tokenizer = loaded
-    ids = tokenizer(prompter.prompt(segment), return_tensors="pt").input_ids
+    ids = tokenizer(prompter.prompt(segment), return_tensors="pt").input_ids.to(model.device)
     source = tokenizer(segment["src"], add_special_tokens=False).input_ids
     written = model.generate(
         ids,
@@ -84,6 +84,13 @@ def test_sampling_follows_its_seed(loaded):
     ]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
+
+
+def test_decoding_leaves_the_random_numbers_of_training_alone(loaded):
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    translate(loaded[0], loaded[1], prompter(), SEGMENTS, SAMPLING)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_no_segments_no_translations(loaded):

@@ -58,7 +58,7 @@ def test_mean_logprobs_are_those_of_each_text_alone(folder):
         head = tokenizer(prompt).input_ids
         tail = tokenizer(continuation, add_special_tokens=False).input_ids
         with torch.inference_mode():
-            spread = model(torch.tensor([head + tail])).logits[0].log_softmax(-1)
+            spread = model(torch.tensor([head + tail], device=model.device)).logits[0].log_softmax(-1)
         steps = [float(spread[len(head) + i - 1, token]) for i, token in enumerate(tail)]
         assert found == pytest.approx(sum(steps) / len(steps), abs=1e-4)
 

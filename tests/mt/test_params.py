@@ -263,9 +263,9 @@ def test_reads_another_section_where_told(file: Path) -> None:
     [
         pytest.param(
             Prompted,
-            {"preset": "a", "prompt": "{shots: 4, tag: x}"},
+            {"preset": "a", "prompt": "{shots: 4}"},
             {},
-            "missing key prompt.template; known here: shots, tag",
+            "missing key prompt.template; known here: shots",
             id="not in the section",
         ),
         pytest.param(
@@ -275,8 +275,15 @@ def test_reads_another_section_where_told(file: Path) -> None:
             Prompted,
             {"preset": "a", "prompt": "{1: x}"},
             {},
-            "missing key prompt.template; known here: 1",
+            "unknown key prompt.1; known here: template, shots",
             id="keys that are numbers",
+        ),
+        pytest.param(
+            Tuned,
+            {"lora": "{depth: 1}", "systems": "{fr: {}}"},
+            {},
+            "unknown key systems.fr; known here: baseline, bt, ft, ft_bt",
+            id="a part that this stage does not read",
         ),
         pytest.param(
             Tuned,

@@ -9,7 +9,7 @@ import tiny
 from mt.lm import load_base
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.tally import Tally
-from mt.training import IGNORED, Example, Schedule, collate, examples, trainer
+from mt.training import IGNORED, Schedule, collate, examples, trainer
 
 SCHEDULE = Schedule(
     seed=1,
@@ -23,6 +23,7 @@ SCHEDULE = Schedule(
     micro_batch_size=4,
     precision="float32",
     gradient_checkpointing=False,
+    group_by_length=False,
 )
 PROMPTER = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, [])
 TEXTS = [("The cat sat.", "猫が座っています。"), ("It is raining.", "雨が降っています。"), ("A hat.", "猫")] * 4
@@ -37,25 +38,30 @@ def loaded(tmp_path):
 def test_examples_learn_the_translation_and_its_line_end(loaded):
     _, tokenizer = loaded
     (example,) = examples(tokenizer, PROMPTER, SEGMENTS[:1], 256, Tally(1))
-    assert tokenizer.decode(example.prompt) == "<bos>English: The cat sat.\nJapanese:"
-    assert tokenizer.decode(example.target) == " 猫が座っています。\n"
+    ids, learnt = example["input_ids"], example["target_tokens"]
+    assert tokenizer.decode(ids[:-learnt]) == "<bos>English: The cat sat.\nJapanese:"
+    assert tokenizer.decode(ids[-learnt:]) == " 猫が座っています。\n"
 
 
 def test_long_examples_are_dropped_and_counted(loaded):
     _, tokenizer = loaded
     tally = Tally(1)
-    lengths = [len(e.prompt + e.target) for e in examples(tokenizer, PROMPTER, SEGMENTS[:3], 256, Tally(1))]
+    lengths = [len(e["input_ids"]) for e in examples(tokenizer, PROMPTER, SEGMENTS[:3], 256, Tally(1))]
     kept = examples(tokenizer, PROMPTER, SEGMENTS[:3], max(lengths) - 1, tally)
     report = tally.report()
     assert len(kept) == report["kept"] == 3 - lengths.count(max(lengths))
     assert report["dropped"] == {"more than max_tokens tokens": lengths.count(max(lengths))}
 
 
+def example(prompt, target):
+    return {"input_ids": prompt + target, "target_tokens": len(target)}
+
+
 def test_collate_puts_targets_at_the_end():
-    batch = collate([Example([2, 5], [7, 8]), Example([2, 5, 6], [9])], pad=0)
+    batch = collate([example([2, 5], [7, 8]), example([2, 5, 6], [9])], pad=0)
     assert batch["input_ids"].tolist() == [[2, 5, 7, 8], [2, 5, 6, 9]]
     assert batch["labels"].tolist() == [[IGNORED, IGNORED, 7, 8], [IGNORED, IGNORED, IGNORED, 9]]
-    batch = collate([Example([2], [7]), Example([2, 5, 6], [9])], pad=0)
+    batch = collate([example([2], [7]), example([2, 5, 6], [9])], pad=0)
     assert batch["input_ids"].tolist() == [[0, 0, 2, 7], [2, 5, 6, 9]]
     assert batch["attention_mask"].tolist() == [[0, 0, 1, 1], [1, 1, 1, 1]]
     assert batch["position_ids"].tolist() == [[0, 0, 0, 1], [0, 1, 2, 3]]
@@ -70,14 +76,15 @@ def made(loaded, folder: Path, judge, **changes):
 def test_the_loss_is_the_mean_over_target_tokens(loaded, tmp_path):
     model, _ = loaded
     built, data = made(loaded, tmp_path, lambda epoch, loss: True)
-    loss = built.compute_loss(model, collate(data, pad=0))
+    batch = {name: tensor.to(model.device) for name, tensor in collate(data, pad=0).items()}
+    loss = built.compute_loss(model, batch)
     total, count = 0.0, 0
-    for example in data:
-        ids = torch.tensor([example.prompt + example.target])
+    for text in data:
+        ids, start = text["input_ids"], len(text["input_ids"]) - text["target_tokens"]
         with torch.inference_mode():
-            spread = model(ids).logits[0].log_softmax(-1)
-        for i, token in enumerate(example.target):
-            total -= float(spread[len(example.prompt) + i - 1, token])
+            spread = model(torch.tensor([ids], device=model.device)).logits[0].log_softmax(-1)
+        for i in range(start, len(ids)):
+            total -= float(spread[i - 1, ids[i]])
             count += 1
     assert float(loss.detach()) == pytest.approx(total / count, rel=1e-5)
 
@@ -114,3 +121,16 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(loaded, tmp_path):
         for step in range(total)
     ]
     assert rates == pytest.approx([SCHEDULE.learning_rate * factor for factor in factors], rel=1e-6)
+
+
+def test_rows_of_like_length_share_a_batch(loaded, tmp_path):
+    built, data = made(loaded, tmp_path, lambda epoch, loss: True, group_by_length=True)
+    lengths = [len(text["input_ids"]) for text in data]
+    spans = [max(batch) - min(batch) for batch in (lengths_of(row) for row in built.get_train_dataloader())]
+    assert sum(spans) < len(spans) * (max(lengths) - min(lengths))
+    seen = sorted(length for row in built.get_train_dataloader() for length in lengths_of(row))
+    assert seen == sorted(lengths)
+
+
+def lengths_of(batch):
+    return batch["attention_mask"].sum(-1).tolist()
