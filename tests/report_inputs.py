@@ -99,13 +99,13 @@ def epochs(system: str) -> list[dict[str, Any]]:
     return rows
 
 
-LOG = {
+LOG: dict[str, Any] = {
     "steps": 50,
     "planned_steps": 75,
     "notes": ["the warm-up of 500 steps never ends: the training has 75 steps"],
     "segments": {"read": 400, "kept": 399, "dropped": {"more than max_tokens tokens": 1}, "rejected": []},
 }
-COMET = {
+COMET: dict[str, Any] = {
     "pairs": 1000,
     "held_out": 200,
     "examples": 9876,
@@ -118,7 +118,7 @@ COMET = {
 }
 QUANTILES = {"low": 8.0, "median": 24.0, "high": 71.0}
 SPLIT = {"segments": 400, "src_chars": QUANTILES, "tgt_chars": QUANTILES, "length_ratio": QUANTILES}
-COUNTS = {
+COUNTS: dict[str, Any] = {
     "parallel": {
         "read": 203308,
         "kept": 190000,
@@ -128,7 +128,7 @@ COUNTS = {
     },
     "splits": {"train": SPLIT, "dev": {**SPLIT, "segments": 48}, "mono": {"segments": 700}},
 }
-NOISE = {
+NOISE: dict[str, Any] = {
     "segments": 700,
     "empty": 0.01,
     "features": {
@@ -142,7 +142,7 @@ NOISE = {
         "signatures": ["nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0"],
     },
 }
-FILTER = {
+FILTER: dict[str, Any] = {
     "read": 700,
     "kept": 512,
     "reasons": ["min_src_chars", "max_echo", "max_copy", "min_src_language", "max_repetition", "min_similarity"],
