@@ -58,7 +58,12 @@ class Clone:
         self.call("git", "commit", "--quiet", "--allow-empty", "--message", "smoke")
 
     def reset(self) -> None:
-        """Put back what was committed."""
+        """Put back what was committed.
+
+        Without git's index: DVC stages dvc.lock with a writer that does not smudge racy entries, after which git takes
+        a file of the same size that was changed in the second of its checkout for unchanged.
+        """
+        (self.folder / ".git" / "index").unlink()
         self.call("git", "reset", "--quiet", "--hard")
         self.dvc("checkout", "--quiet", "--force")
 
@@ -187,9 +192,8 @@ def test_a_ratio_leaves_the_system_without_synthetic_pairs_alone(clone: Clone) -
 def test_a_changed_test_set_is_translated_and_scored_alone(clone: Clone) -> None:
     path = clone.folder / "data/testsets/kyoto.jsonl"
     first = read_segments(path, ("src", "tgt"))[0]
-    before = set(json.loads(clone.dvc("status", "--json")))
     clone.replace("data/testsets/kyoto.jsonl", first["src"], "Lanterns of pale indigo hung beside each zinc tramway.")
     assert ran(clone.dvc("repro", "prepare")) == ["corpora", "prepare"]
     changed = json.loads(clone.dvc("status", "--json"))
     own = {name for name in stages() if name.endswith("-kyoto") or name == "evaluate@kyoto"}
-    assert set(changed) - before == own | {"report"}
+    assert set(changed) == own | {"report"}

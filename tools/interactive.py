@@ -13,7 +13,7 @@ from mt.params import Key, load, read_tree
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.segments import read_segments
 from mt.text import normalise
-from translate import System
+from translate import System, examples
 
 PARAMS = Path("params.yaml")
 BASE, ADAPTERS, TRAIN = Path("models/base"), Path("models/adapters"), Path("data/prepared/train.jsonl")
@@ -48,7 +48,7 @@ def system(name: str, params: Params) -> tuple[Any, Any, Prompter]:
         model, tokenizer = load_adapted(BASE, ADAPTERS / name, params.precision)
         return model, tokenizer, Prompter(params.template, params.languages, FORWARD, [])
     model, tokenizer = load_base(BASE, params.precision)
-    shots = read_segments(TRAIN, ("src", "tgt"))[: params.shots]
+    shots = examples(read_segments(TRAIN, ("src", "tgt")), params.shots)
     return model, tokenizer, Prompter(params.template, params.languages, FORWARD, shots)
 
 
