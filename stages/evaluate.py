@@ -7,8 +7,8 @@ In: --test, segments {"id", "src", "tgt"}; --baseline, --bt, --ft, --ft-bt, each
     bootstrap           {"samples", "confidence", "seed"}
     signatures          metric → how it was computed; the metrics are `bleu`, `chrf` (0 to 100) and `comet_<name>`
     systems             system → {"model": revision, metric: {"value", "low", "high"}, "empty": hypotheses without
-                        text, "<tgt>": share of hypotheses that language ID finds more likely to be in the target
-                        language than not}
+                        text, "<tgt>": share of hypotheses that language ID gives to the target language with a
+                        probability above `min_tgt_language`}
     paired              [{"a", "b", "metric", "difference": a less b, "p"}], every pair of systems, see mt.bootstrap
     segment_scores      system → metric → one score a segment, in the test set's order; `chrf` and `comet_<name>`
 
@@ -32,7 +32,6 @@ from mt.quality import Statistics, bleu_statistics, chrf_statistics, mean_statis
 from mt.segments import Segment, read_segments
 
 DECIMALS = 6
-LIKELY = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,16 @@ class Paths:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """sacreBLEU's tokenizer for BLEU; resamples and level of the intervals; triples a batch for COMET."""
+    """sacreBLEU's tokenizer for BLEU; resamples and level of the intervals; triples a batch for COMET; and the
+    probability above which a hypothesis counts as written in the target language.
+    """
 
     bleu_tokenizer: str
     bootstrap_samples: int
     confidence: float
     seed: int
     batch_size: int
+    min_tgt_language: float
 
     def __post_init__(self) -> None:
         from sacrebleu.metrics import BLEU
@@ -72,6 +74,8 @@ class Evaluate:
             raise ValueError(f"bleu_tokenizer: {self.bleu_tokenizer!r} is none of sacreBLEU's; write one of {known}")
         if not 0 < self.confidence < 1:
             raise ValueError(f"confidence: must lie between 0 and 1, such as 0.95, not {self.confidence}")
+        if not 0 <= self.min_tgt_language < 1:
+            raise ValueError(f"min_tgt_language: must lie in [0, 1), such as 0.5, not {self.min_tgt_language}")
         if self.seed < 0:
             raise ValueError(f"seed: must be 0 or more, not {self.seed}")
         for key in ("bootstrap_samples", "batch_size"):
@@ -142,10 +146,10 @@ def compared(
     return values, tests
 
 
-def described(rows: Sequence[Segment], lid: LanguageId, target: str) -> dict[str, Any]:
+def described(rows: Sequence[Segment], lid: LanguageId, target: str, above: float) -> dict[str, Any]:
     """What is said of a system besides scores: its model, empty hypotheses, and the share in the target language."""
     hyps = [row["hyp"] for row in rows]
-    likely = [probability > LIKELY for probability in lid.probabilities(hyps, target)]
+    likely = [probability > above for probability in lid.probabilities(hyps, target)]
     return {
         "model": rows[0]["model"],
         "empty": sum(not hyp.strip() for hyp in hyps),
@@ -179,7 +183,9 @@ def run(paths: Paths, params: Params) -> None:
         comet.key: {name: mean_statistics(scores, comet.signature) for name, scores in by_comet.items()},
     }
     lid = LanguageId(paths.lid)
-    systems = {name: described(rows, lid, params.languages.tgt) for name, rows in hyps.items()}
+    systems = {
+        name: described(rows, lid, params.languages.tgt, options.min_tgt_language) for name, rows in hyps.items()
+    }
     paired: list[dict[str, Any]] = []
     for metric, by_system in statistics.items():
         values, tests = compared(metric, by_system, options)

@@ -23,6 +23,7 @@ from mt.cli import main
 from mt.errors import InputError
 from mt.files import given
 from mt.segments import Segment, read_segments, write_segments
+from mt.systems import System
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,11 @@ class Paths:
 
 
 @dataclass(frozen=True)
-class System:
-    """What the system is trained on."""
-
-    genuine: bool
-    synthetic: bool
+class Trained(System):
+    """A system that has a training set."""
 
     def __post_init__(self) -> None:
-        if not (self.genuine or self.synthetic):
+        if not self.trained:
             raise ValueError("genuine and synthetic are both false; write true for what the system is to be trained on")
 
 
@@ -66,7 +64,7 @@ class Merge:
 
 @dataclass(frozen=True)
 class Params:
-    system: System
+    system: Trained
     merge: Merge
 
 

@@ -14,6 +14,7 @@ from mt.errors import InputError
 from mt.lm import Precision, load_adapted, load_base, revision
 from mt.prompt import FORWARD, Languages, Prompter, check_template
 from mt.segments import Segment, read_segments, write_segments
+from mt.systems import System
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,6 @@ class Paths:
     base: Path
     adapter: Path
     out: Path
-
-
-@dataclass(frozen=True)
-class System:
-    """Which pairs a system is trained on; one that is trained on nothing is the base model."""
-
-    genuine: bool
-    synthetic: bool
-
-    @property
-    def trained(self) -> bool:
-        """Whether there is an adapter."""
-        return self.genuine or self.synthetic
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,12 @@ from mt.segments import Segment, write_segments
 PARAMS = evaluate.Params(
     languages=Languages("en", "ja"),
     evaluate=evaluate.Evaluate(
-        bleu_tokenizer="ja-mecab", bootstrap_samples=200, confidence=0.95, seed=12345, batch_size=4
+        bleu_tokenizer="ja-mecab",
+        bootstrap_samples=200,
+        confidence=0.95,
+        seed=12345,
+        batch_size=4,
+        min_tgt_language=0.5,
     ),
 )
 NOUNS = ("猫", "犬", "雨", "本", "茶", "山", "海", "駅", "父", "歌")
@@ -187,6 +192,7 @@ def test_hypotheses_that_do_not_fit(paths, spoil, message):
         ({"confidence": 95.0}, "confidence: must lie between 0 and 1"),
         ({"bootstrap_samples": 0}, "bootstrap_samples: must be at least 1, not 0"),
         ({"batch_size": 0}, "batch_size: must be at least 1, not 0"),
+        ({"min_tgt_language": 1.0}, "min_tgt_language: must lie in"),
         ({"seed": -1}, "seed: must be 0 or more"),
     ],
     ids=str,

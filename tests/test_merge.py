@@ -14,7 +14,7 @@ import merge
 from mt.errors import InputError
 
 PARAMS = merge.Merge(ratio=1.0, choose="similarity", seed=1, tag=None)
-BOTH = merge.System(genuine=True, synthetic=True)
+BOTH = merge.Trained(genuine=True, synthetic=True)
 GENUINE: list[dict[str, Any]] = [{"id": f"g:{i}", "src": f"genuine {i}", "tgt": f"本物{i}"} for i in range(6)]
 SYNTHETIC: list[dict[str, Any]] = [
     {"id": f"m:{i}", "src": f"synthetic {i}", "tgt": f"合成{i}", "scores": {"similarity": i / 10, "logprob": -float(i)}}
@@ -66,7 +66,7 @@ def test_both_origins_with_their_texts(paths: merge.Paths) -> None:
 def test_systems_share_their_synthetic_pairs(paths: merge.Paths) -> None:
     for choose in ("similarity", "random"):
         params = replace(PARAMS, choose=choose, ratio=0.5)
-        bt = merged(paths, merge.System(genuine=False, synthetic=True), params)
+        bt = merged(paths, merge.Trained(genuine=False, synthetic=True), params)
         assert ids(bt, "genuine") == set()
         assert ids(bt, "synthetic") == ids(merged(paths, BOTH, params), "synthetic")
         assert len(bt) == 3
@@ -74,7 +74,7 @@ def test_systems_share_their_synthetic_pairs(paths: merge.Paths) -> None:
 
 def test_a_system_without_synthetic_pairs(paths: merge.Paths, tmp_path: Path) -> None:
     without = replace(paths, synthetic=tmp_path / "none")
-    rows = merged(without, merge.System(genuine=True, synthetic=False), replace(PARAMS, ratio=100.0))
+    rows = merged(without, merge.Trained(genuine=True, synthetic=False), replace(PARAMS, ratio=100.0))
     assert ids(rows, "genuine") == {segment["id"] for segment in GENUINE}
     assert len(rows) == len(GENUINE)
 
@@ -173,7 +173,7 @@ def test_a_missing_score_is_named(paths: merge.Paths, scores: object) -> None:
 
 def test_a_system_with_neither_is_refused() -> None:
     with pytest.raises(ValueError, match="genuine and synthetic are both false; write true"):
-        merge.System(genuine=False, synthetic=False)
+        merge.Trained(genuine=False, synthetic=False)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ COMET_KEYS = (
     "spearman",
 )
 PREPARED_KEYS = ("parallel", "splits")
-NOISE_KEYS = ("segments", "empty", "features", "oracle")
-FILTER_KEYS = ("read", "kept", "dropped", "reasons", "alone", "oracle", "rejected")
+NOISE_KEYS = ("segments", "empty", "features", "oracle.segments", "oracle.corpus_chrf", "oracle.similarity")
+FILTER_KEYS = ("read", "kept", "dropped", "reasons", "alone", "oracle.kept", "oracle.dropped", "rejected")
 """What is read of those files."""
 
 TALLIED = ("parallel", "mono")

@@ -173,15 +173,18 @@ def read_training(folder: Path, system: str) -> Training:
 
 
 def read_keys(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    """Read a JSON object that has `keys`.
+    """Read a JSON object that has `keys`; `a.b` is the key b of the object under a.
 
     Raises:
         InputError: it is missing, no object, or lacks one.
     """
     tree = read_json(path)
-    missing = [key for key in keys if key not in tree] if isinstance(tree, dict) else ["object"]
-    if missing:
-        raise InputError(f"{path}: {missing[0]}: missing; remove the file and run `dvc repro`")
+    for key in keys:
+        inner = tree
+        for part in key.split("."):
+            if not isinstance(inner, dict) or part not in inner:
+                raise InputError(f"{path}: {key}: missing; remove the file and run `dvc repro`")
+            inner = inner[part]
     return cast("dict[str, Any]", tree)
 
 

@@ -89,8 +89,12 @@ def test_broken_training_is_named(tmp_path: Path, rows: Any, message: str) -> No
         read_training(tmp_path, "ft")
 
 
-@pytest.mark.parametrize(("content", "message"), [({"a": 1}, "b: missing"), ([], "object: missing")])
+@pytest.mark.parametrize(
+    ("content", "message"), [({"a": 1}, r"b\.c: missing"), ({"a": 1, "b": 2}, r"b\.c: missing"), ([], "a: missing")]
+)
 def test_read_keys(tmp_path: Path, content: Any, message: str) -> None:
     dump(tmp_path / "x.json", content)
     with pytest.raises(InputError, match=message):
-        read_keys(tmp_path / "x.json", ("a", "b"))
+        read_keys(tmp_path / "x.json", ("a", "b.c"))
+    dump(tmp_path / "x.json", {"a": 1, "b": {"c": 2}})
+    assert read_keys(tmp_path / "x.json", ("a", "b.c")) == {"a": 1, "b": {"c": 2}}
