@@ -114,7 +114,8 @@ class _Engine:
 
         decoding = self._decoding
         device = self._model.device
-        shared = self._shared(prompts, max(limits))
+        roomy = self._roomy(max(map(len, prompts)) + max(limits))
+        shared = _common(prompts) if roomy else 0
         rests = [prompt[shared:] for prompt in prompts]
         head = torch.tensor(prompts[0][:shared], dtype=torch.long).expand(len(prompts), -1)
         ids = torch.cat([head, pad_left(rests, self._tokenizer.pad_token_id)], 1).to(device)
@@ -134,40 +135,45 @@ class _Engine:
             written = self._model.generate(
                 ids,
                 attention_mask=mask,
-                past_key_values=self._cache(prompts[0][:shared], len(prompts) * decoding.beams),
+                past_key_values=self._cache(prompts[0][:shared], ids.shape[1] + max(limits)) if roomy else None,
                 generation_config=config,
                 stopping_criteria=StoppingCriteriaList([_row_limits(limits, ids.shape[1])]),
             )
         return [self._text(row[:limit]) for row, limit in zip(written[:, ids.shape[1] :].tolist(), limits, strict=True)]
 
-    def _shared(self, prompts: list[list[int]], limit: int) -> int:
-        """How many tokens in front of every prompt, such as examples, are read once for all.
+    def _roomy(self, tokens: int) -> bool:
+        """Whether rows of so many tokens fit into every layer's window.
 
-        Padding then stands between them and the rest, and would count in a sliding window that is shorter than the row.
+        Where they do not, padding between the shared prefix and the rest would count in the window.
         """
         window = getattr(self._model.config, "sliding_window", None)
-        if window and max(map(len, prompts)) + limit > window:
-            return 0
-        most = min(map(len, prompts)) - 1
-        return next((i for i in range(most) if len({prompt[i] for prompt in prompts}) > 1), most)
+        return not window or tokens <= window
 
-    def _cache(self, prefix: list[int], rows: int) -> Any:
-        """The keys and values of a prefix, for each of `rows` rows."""
+    def _cache(self, prefix: list[int], room: int) -> Any:
+        """Room for the keys and values of every row, which all begin with `prefix`."""
         import torch
         from transformers import DynamicCache
 
-        cache = DynamicCache(config=self._model.config)
+        from mt.cache import roomy
+
+        read = None
         if prefix:
+            read = DynamicCache(config=self._model.config)
             ids = torch.tensor([prefix], device=self._model.device)
-            self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache.batch_repeat_interleave(rows)
-        return cache
+            self._model(input_ids=ids, past_key_values=read, use_cache=True, logits_to_keep=1)
+        return roomy(read, self._model.config.num_hidden_layers, room)
 
     def _text(self, ids: list[int]) -> str:
         # A piece may hold the end of the text and its line break together, so the cut is made in the text.
         ends = [i for i, token in enumerate(ids, start=1) if token in self._stops]
         text = self._tokenizer.decode(ids[: ends[0]] if ends else ids, skip_special_tokens=True)
         return " ".join(text.partition("\n")[0].split())
+
+
+def _common(prompts: list[list[int]]) -> int:
+    """How many tokens in front of every prompt, such as examples, are read once for all; a token of each is left."""
+    most = min(map(len, prompts)) - 1
+    return next((i for i in range(most) if len({prompt[i] for prompt in prompts}) > 1), most)
 
 
 def _row_limits(limits: list[int], start: int) -> Any:
