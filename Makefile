@@ -12,7 +12,7 @@ export PYTHONPATH := stages
 help:
 	@echo 'make repro                  rebuild what is out of date, print the table of the four systems'
 	@echo 'make preset NAME=smoke      put presets/smoke.yaml in the place of params.yaml'
-	@echo 'make translate SYSTEM=ft    English in, Japanese out; reads a terminal or standard input'
+	@echo 'make translate SYSTEM=ft    source in, translation out; reads a terminal or standard input'
 	@echo 'make test                   all tests, the smoke preset through a real `dvc repro` among them'
 	@echo 'make lint                   ruff and mypy'
 	@echo 'make clean                  remove the environment and what the stages made'
@@ -34,7 +34,7 @@ test: .venv/installed
 lint: .venv/installed
 	ruff check .
 	ruff format --check .
-	mypy stages tools
+	mypy stages tools bench
 	mypy $(RELAXED) tests
 
 preset: .venv/installed
@@ -46,5 +46,5 @@ translate: .venv/installed
 clean:
 	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf data/raw data/prepared data/comet data/synthetic data/train data/training data/hyps data/scores
-	rm -rf models/source models/encoder models/lid models/comet models/base
+	rm -rf models/source models/encoder models/lid models/reverse models/comet models/base
 	find models/adapters -mindepth 1 -maxdepth 1 ! -name baseline -exec rm -rf {} +

@@ -1,36 +1,37 @@
-"""Build the COMET checkpoint that the study is scored with.
+"""Get the COMET checkpoint that the study is scored with, or build one.
 
 In: --pairs, segments that no other split uses {"id", "src", "tgt"}; --encoder, a Hugging Face XLM-RoBERTa with
-provenance.json. Out: --out, a folder that unbabel-comet loads by itself (hparams.yaml, checkpoints/model.ckpt,
-encoder/, provenance.json); --metrics, JSON with what the checkpoint does on held-out references:
+provenance.json. Out: --out, a folder that mt.comet loads without a network (hparams.yaml, checkpoints/model.ckpt,
+encoder/, provenance.json); --metrics, JSON.
+
+`checkpoint: hub` takes a published checkpoint and the configuration and tokenizer of its encoder from the model hub,
+each pinned by commit, the checkpoint by SHA-256 too; --pairs and --encoder are not looked at. Metrics: checkpoint (its
+name), repo, revision, sha256.
+
+`checkpoint: build` trains unbabel-comet's estimator over the frozen encoder on references perturbed to graded severity.
+It is a stand-in for a checkpoint learnt from human judgements, and its name says so wherever it scores. Metrics, on
+held-out references:
 
     pairs, held_out    how many references it learnt from, and how many it is measured on
     examples           how many perturbed hypotheses it learnt from
     ranking_accuracy, ranking_pairs, accuracy_by_kind, score_by_kind, pearson, spearman: see mt.ranking.measure
-
-`checkpoint: build` trains unbabel-comet's estimator over the frozen encoder on references perturbed to graded
-severity. It is a stand-in for a checkpoint learnt from human judgements, and its name says so wherever it scores.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any, Literal
 
 from mt.cli import main
-from mt.comet import CHECKPOINT, PROVENANCE, REVISION_LENGTH
-from mt.errors import InputError
-from mt.estimator import Example, Training, embed, estimates, new_metric, save, train
+from mt.comet import CHECKPOINT, PROVENANCE, REVISION_LENGTH, Comet
+from mt.estimator import Training, save
 from mt.files import read_json, replacing, sha256, together, write_json
-from mt.perturb import Material, Perturbed, perturbations, tokens
+from mt.hub import SHA256, check_pin
+from mt.hub_comet import fetch_comet
 from mt.prompt import Languages
-from mt.ranking import Case, measure
-from mt.segments import Segment, read_segments
-from mt.text import words
+from mt.segments import read_segments
+from mt.stand_in import LEAST_PAIRS, build, split
 
-LEAST_PAIRS = 3
-"""A reference, another one, and the one most like it."""
+PINS = ("repo", "revision", "sha256", "encoder_repo", "encoder_revision")
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,15 @@ class Paths:
 
 @dataclass(frozen=True)
 class CometModel:
-    """Which checkpoint, and how it is built; `held_out` counts references, `severities` levels."""
+    """Which checkpoint, and from `seed` on how one is built; `held_out` counts references, `severities` levels."""
 
     name: str
-    checkpoint: Literal["build"]
+    checkpoint: Literal["build", "hub"]
     repo: str | None
     revision: str | None
+    sha256: str | None
+    encoder_repo: str | None
+    encoder_revision: str | None
     seed: int
     held_out: int
     severities: int
@@ -62,8 +66,16 @@ class CometModel:
     def __post_init__(self) -> None:
         if not self.name or not all(char.isalnum() or char in "-._" for char in self.name):
             raise ValueError(f"name: {self.name!r} must be of letters, digits, '-', '.' and '_', such as mini")
-        if self.repo is not None or self.revision is not None:
-            raise ValueError("repo and revision: must be null where the checkpoint is built")
+        if self.checkpoint == "hub":
+            check_pin(self.repo, self.revision)
+            check_pin(self.encoder_repo, self.encoder_revision, "encoder_")
+            if self.sha256 is None or not SHA256.fullmatch(self.sha256):
+                raise ValueError(
+                    f"sha256: {self.sha256!r} must be the 64 lower-case hexadecimal digits of {CHECKPOINT}, a pickle "
+                    "that is not opened without them; the hub's page of that file names them"
+                )
+        elif any(getattr(self, key) is not None for key in PINS):
+            raise ValueError(f"{', '.join(PINS)}: must be null where the checkpoint is built")
         if self.held_out < LEAST_PAIRS:
             raise ValueError(f"held_out: must be at least {LEAST_PAIRS}, not {self.held_out}")
         if self.severities < 3:
@@ -85,42 +97,42 @@ class Params:
     comet: CometModel
 
 
-def split(segments: Sequence[Segment], held_out: int, path: Path) -> tuple[list[Segment], list[Segment]]:
-    """The segments to learn from, and the last `held_out` to measure on.
-
-    Raises:
-        InputError: there are too few segments.
-    """
-    if len(segments) < held_out + LEAST_PAIRS:
-        raise InputError(
-            f"{path}: {len(segments)} pairs are too few to hold {held_out} out; "
-            "raise prepare.comet or lower comet.held_out"
-        )
-    return list(segments[:-held_out]), list(segments[-held_out:])
+def run(paths: Paths, params: Params) -> None:
+    """Write the checkpoint's folder and its metrics, both or neither."""
+    with together(paths.out, paths.metrics):
+        if params.comet.checkpoint == "hub":
+            take(paths, params.comet)
+        else:
+            make(paths, params)
 
 
-def perturbed(
-    segments: Sequence[Segment], nearest: Sequence[int], language: str, levels: int, seed: int
-) -> list[tuple[Segment, Perturbed]]:
-    """Perturb every reference; what it is perturbed with comes from these segments only."""
-    refs = [tokens(segment["tgt"], words(segment["tgt"], language)) for segment in segments]
-    found = []
-    for i, segment in enumerate(segments):
-        rng = Random(f"{seed}:{segment['id']}")  # noqa: S311
-        other = (i + rng.randint(1, len(segments) - 1)) % len(segments)
-        src = tokens(segment["src"], segment["src"].split())
-        material = Material(src=src, ref=refs[i], other=refs[other], neighbour=refs[nearest[i]])
-        found += [(segment, one) for one in perturbations(material, levels, rng)]
-    return found
+def take(paths: Paths, comet: CometModel) -> None:
+    """Get the published checkpoint, and load it once, so that what cannot be loaded does not pass for one."""
+    pins = {key: str(getattr(comet, key)) for key in PINS}
+    with replacing(paths.out) as folder:
+        told: dict[str, Any] = {"name": comet.name, "repo": pins["repo"], "revision": pins["revision"]}
+        told["encoder"] = {"name": pins["encoder_repo"], "revision": pins["encoder_revision"]}
+        told["files"] = fetch_comet(**pins, out=folder)
+        write_json(folder / PROVENANCE, told)
+        Comet(folder)
+    write_json(paths.metrics, {"checkpoint": comet.name} | {key: pins[key] for key in ("repo", "revision", "sha256")})
 
 
-def examples(cases: Sequence[tuple[Segment, Perturbed]], levels: int) -> list[Example]:
-    """Cases as the estimator sees them: level 0 deserves the score 1, the worst level 0."""
-    return [Example(segment["src"], one.text, segment["tgt"], 1 - one.level / (levels - 1)) for segment, one in cases]
+def make(paths: Paths, params: Params) -> None:
+    """Build the checkpoint and measure it."""
+    comet = params.comet
+    encoder = read_json(paths.encoder / PROVENANCE)
+    parts = split(read_segments(paths.pairs, ("src", "tgt")), comet.held_out, paths.pairs)
+    training = Training(comet.seed, comet.epochs, comet.batch_size, comet.learning_rate, comet.hidden_sizes)
+    metric, report = build(paths.encoder, parts, params.languages.tgt, comet.severities, training)
+    with replacing(paths.out) as folder:
+        save(metric, paths.encoder, folder, paths.out)
+        write_json(folder / PROVENANCE, provenance(folder, comet.name, encoder))
+    write_json(paths.metrics, report)
 
 
 def provenance(folder: Path, name: str, encoder: dict[str, Any]) -> dict[str, Any]:
-    """The name, where it comes from, and every file's digest."""
+    """Of a built checkpoint: the name, where it comes from, and every file's digest."""
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
         "name": name,
@@ -129,33 +141,6 @@ def provenance(folder: Path, name: str, encoder: dict[str, Any]) -> dict[str, An
         "encoder": {key: encoder[key] for key in ("name", "revision")},
         "files": files,
     }
-
-
-def run(paths: Paths, params: Params) -> None:
-    """Build the checkpoint, measure it, write both."""
-    comet = params.comet
-    encoder = read_json(paths.encoder / PROVENANCE)
-    segments = read_segments(paths.pairs, ("src", "tgt"))
-    parts = split(segments, comet.held_out, paths.pairs)
-    training = Training(comet.seed, comet.epochs, comet.batch_size, comet.learning_rate, comet.hidden_sizes)
-    metric = new_metric(paths.encoder, training)
-    known = embed(metric, [segment["tgt"] for segment in segments], comet.batch_size)
-    cases = []
-    for part in parts:
-        nearest = known.nearest([segment["tgt"] for segment in part])
-        cases.append(perturbed(part, nearest, params.languages.tgt, comet.severities, comet.seed))
-    learnt, held_out = (examples(some, comet.severities) for some in cases)
-    texts = {text for one in (*learnt, *held_out) for text in (one.src, one.mt, one.ref)}
-    embeddings = known.joined(embed(metric, texts - known.rows.keys(), comet.batch_size))
-    train(metric, learnt, embeddings, training)
-    scores = estimates(metric, held_out, embeddings, comet.batch_size)
-    report = {"pairs": len(parts[0]), "held_out": len(parts[1]), "examples": len(learnt)}
-    ranked = [Case(segment["id"], one, score) for (segment, one), score in zip(cases[1], scores, strict=True)]
-    with together(paths.out, paths.metrics):
-        with replacing(paths.out) as folder:
-            save(metric, paths.encoder, folder, paths.out)
-            write_json(folder / PROVENANCE, provenance(folder, comet.name, encoder))
-        write_json(paths.metrics, report | measure(ranked))
 
 
 if __name__ == "__main__":

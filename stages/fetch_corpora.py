@@ -1,9 +1,9 @@
 """Get the parallel, monolingual and test corpora, each from its source.
 
 In:
-    --local    the folder of the user's own corpora, TSV or JSON Lines
-    downloaded archives, in the user's cache folder
-Out, in the folder --out:
+    --local    the folder of the user's own corpora: files, or folders of them
+    downloads, in the user's cache folder; sacreBLEU's and the Hub's in theirs
+Out, in the folder --out (where a source names the document of a segment, also "doc"):
     parallel.jsonl       {"id", "src", "tgt"}
     mono.jsonl           {"id", "tgt"}; absent where the source is `parallel`
     tests/<name>.jsonl   {"id", "src", "tgt"}; absent where the source is `parallel`
@@ -18,8 +18,10 @@ from typing import Any
 
 from mt.archives import user_cache
 from mt.cli import main
-from mt.corpora import PARALLEL, Corpus, NamedCorpus, Request, read_corpus
+from mt.corpora import PARALLEL, Corpus, NamedCorpus, read_corpus
 from mt.files import replacing, write_json
+from mt.prompt import Languages
+from mt.reader import Request, WikiCorpus
 from mt.segments import write_segments
 from mt.tally import Tally
 
@@ -36,10 +38,11 @@ class Paths:
 class Corpora:
     """`rejected_sample`: how many dropped segments of each reason counts.json shows."""
 
+    rejected_sample: int
     parallel: Corpus
     mono: Corpus
     tests: tuple[NamedCorpus, ...]
-    rejected_sample: int
+    wikicorpus: WikiCorpus
 
     def __post_init__(self) -> None:
         if self.parallel.source == PARALLEL:
@@ -50,6 +53,7 @@ class Corpora:
 
 @dataclass(frozen=True)
 class Params:
+    languages: Languages
     corpora: Corpora
     testsets: tuple[str, ...]
 
@@ -66,25 +70,27 @@ class Params:
 
 
 def fetch(
-    corpus: Corpus, texts: tuple[str, ...], complete: bool, paths: Paths, out: Path, sample: int
+    corpus: Corpus, texts: tuple[str, ...], complete: bool, paths: Paths, out: Path, params: Params
 ) -> dict[str, Any]:
     """Write one corpus to `out`, and give its counts; nothing is written where it comes out of the parallel one."""
-    tally = Tally(sample)
+    tally = Tally(params.corpora.rejected_sample)
     if corpus.source != PARALLEL:
-        request = Request(corpus, texts, complete, paths.local, user_cache())
+        request = Request(
+            corpus, texts, complete, paths.local, user_cache(), params.languages, params.corpora.wikicorpus
+        )
         write_segments(out, read_corpus(request, tally))
     return {"source": corpus.source, **tally.report()}
 
 
 def run(paths: Paths, params: Params) -> None:
     """Fetch every corpus into one folder, which appears when all are there."""
-    corpora, sample = params.corpora, params.corpora.rejected_sample
+    corpora = params.corpora
     with replacing(paths.out) as folder:
         counts = {
-            "parallel": fetch(corpora.parallel, PAIR, False, paths, folder / "parallel.jsonl", sample),
-            "mono": fetch(corpora.mono, PAIR[1:], False, paths, folder / "mono.jsonl", sample),
+            "parallel": fetch(corpora.parallel, PAIR, False, paths, folder / "parallel.jsonl", params),
+            "mono": fetch(corpora.mono, PAIR[1:], False, paths, folder / "mono.jsonl", params),
             "tests": {
-                test.name: fetch(test, PAIR, True, paths, folder / "tests" / f"{test.name}.jsonl", sample)
+                test.name: fetch(test, PAIR, True, paths, folder / "tests" / f"{test.name}.jsonl", params)
                 for test in corpora.tests
             },
         }

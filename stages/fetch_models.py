@@ -1,12 +1,16 @@
 """Get one model of another's making, checked, in the form that the other stages load.
 
-In: the pinned archives of the model, from the package index or the user's cache.
+In: the pinned archives of the model, from the package index or the user's cache; or a pinned commit of a repository on
+the model hub.
 
-Out: a folder with provenance.json (name, license, revision, format, archives, and the SHA-256 of each file), and
+Out: a folder with provenance.json (name, license, revision, format, archives, the SHA-256 of each file, and, for `hub`,
+repo), and
 
 - format `gguf`: a Hugging Face causal language model with its tokenizer (mt.gemma);
 - format `e5_q4`: a Hugging Face XLMRobertaModel with its tokenizer (mt.e5);
-- format `fasttext`: lid.176.ftz.
+- format `fasttext`: lid.176.ftz;
+- format `hub`: a causal, sequence-to-sequence or encoder model as it stands in the repository (mt.hub_models);
+- format `none`: nothing, for a model that the study goes without.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,6 +23,8 @@ from mt.e5 import convert as convert_e5
 from mt.errors import InputError
 from mt.files import replacing, sha256, write_json
 from mt.gemma import convert as convert_gguf
+from mt.hub import check_pin
+from mt.hub_models import fetch_model
 from mt.lid import FILE as LID_FILE
 
 PROVENANCE = "provenance.json"
@@ -33,25 +39,34 @@ class Paths:
 
 @dataclass(frozen=True)
 class Model:
-    """Where a model comes from; `archives` hold its parts, in order."""
+    """Where a model comes from: `archives` that hold its parts, in order, or `repo` and its commit `revision`."""
 
     name: str
     license: str
-    format: Literal["gguf", "e5_q4", "fasttext"]
+    format: Literal["gguf", "e5_q4", "fasttext", "hub", "none"]
     repo: str | None
     revision: str | None
-    sha256: str
+    sha256: str | None
     archives: tuple[Archive, ...]
 
     def __post_init__(self) -> None:
-        for key in ("repo", "revision"):
-            if getattr(self, key) is not None:
-                raise ValueError(f"{key}: must be null for the format {self.format}, which comes from archives")
         for key in ("name", "license"):
             if not getattr(self, key).strip():
                 raise ValueError(f"{key}: must not be empty; write what the model's makers write")
+        if self.format == "hub":
+            check_pin(self.repo, self.revision)
+        else:
+            for key in ("repo", "revision"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key}: must be null for the format {self.format}, which is not of the hub")
+        if self.format in ("hub", "none"):
+            if self.sha256 is not None or self.archives:
+                raise ValueError(f"sha256 and archives: must be null and [] for the format {self.format}")
+            return
         if not self.archives:
             raise ValueError("archives: must name the archives that hold the model, in the order of its parts")
+        if self.sha256 is None:
+            raise ValueError("sha256: must be the SHA-256 of the joined members; sha256sum prints it")
         check_sha256(self.sha256)
 
 
@@ -66,21 +81,32 @@ def run(paths: Paths, params: Params) -> None:
     """Write the model's folder, whole or not at all.
 
     Raises:
-        InputError: an archive cannot be had, or is not the pinned one, or does not hold the model.
+        InputError: an archive or a repository cannot be had, or is not the pinned one, or does not hold the model.
     """
     model = params.model
     with replacing(paths.out) as partial:
         partial.mkdir()
-        packed = partial / f"packed.{model.format}"
-        join(model, user_cache(), packed)
-        if model.format == "gguf":
-            convert_gguf(packed, partial)
-        elif model.format == "e5_q4":
-            convert_e5(packed, partial)
+        if model.repo and model.revision:
+            files = fetch_model(model.repo, model.revision, partial)
         else:
-            packed.rename(partial / LID_FILE)
-        packed.unlink(missing_ok=True)
-        write_json(partial / PROVENANCE, provenance(model, partial))
+            if model.archives:
+                unpack(model, partial)
+            found = sorted(path for path in partial.rglob("*") if path.is_file())
+            files = {path.relative_to(partial).as_posix(): sha256(path) for path in found}
+        write_json(partial / PROVENANCE, provenance(model, files))
+
+
+def unpack(model: Model, out: Path) -> None:
+    """Write what the archives hold, in the form that the other stages load."""
+    packed = out / f"packed.{model.format}"
+    join(model, user_cache(), packed)
+    if model.format == "gguf":
+        convert_gguf(packed, out)
+    elif model.format == "e5_q4":
+        convert_e5(packed, out)
+    else:
+        packed.rename(out / LID_FILE)
+    packed.unlink(missing_ok=True)
 
 
 def join(model: Model, cache: Path, out: Path) -> None:
@@ -100,17 +126,17 @@ def join(model: Model, cache: Path, out: Path) -> None:
         )
 
 
-def provenance(model: Model, folder: Path) -> dict[str, object]:
-    """Say what the folder's files are made of; the revision is the digest of the joined members."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
+def provenance(model: Model, files: dict[str, str]) -> dict[str, object]:
+    """Say what the folder's files are; the revision is the commit, or the digest of the joined members."""
+    told: dict[str, object] = {
         "name": model.name,
         "license": model.license,
-        "revision": model.sha256,
+        "revision": model.revision or model.sha256,
         "format": model.format,
         "archives": [asdict(archive) for archive in model.archives],
-        "files": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
+        "files": files,
     }
+    return told | {"repo": model.repo} if model.repo else told
 
 
 if __name__ == "__main__":

@@ -2,28 +2,38 @@
 
 In:  --base, a model folder; --train and --dev, segments with `src` and `tgt`; --comet, a checkpoint folder, or
      data/none where the epoch is chosen by chrF.
-Out: --out, the best epoch's adapter, which `PeftModel.from_pretrained` opens; --log, a folder with epochs.json (a row
-     an epoch: loss, chrf, comet_<name>, best), log.json (steps, segments dropped by reason, notes) and dev.jsonl (the
-     best epoch's translations).
+Out: --out, the best epoch's adapter, which `PeftModel.from_pretrained` opens; --history, a folder with epochs.json (a
+     row an epoch: loss, chrf, comet_<name>, best), log.json (steps, segments dropped by reason, notes) and dev.jsonl
+     (the best epoch's translations). Where a reverse model has 0 epochs: a README.md that says so, no epoch, no
+     dev.jsonl.
+
+A run that is cut off goes on from its last checkpoint, see mt/checkpoints.py.
 """
 
-import math
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
+from mt.checkpoints import Checkpoints, checkpoints, digests
 from mt.cli import main
-from mt.decode import Decoding, translate
 from mt.errors import InputError
-from mt.files import given, read_json, replacing, write_json
-from mt.lm import load_base
+from mt.files import given, replacing, write_json, write_text
+from mt.judge import Judge, Judging, load_comet
+from mt.lora import Lora, Weights, adapt, load_frozen
 from mt.params import Key
+from mt.processes import device, is_main, one_voice
 from mt.prompt import FORWARD, REVERSE, Languages, Prompter, check_template
-from mt.quality import chrf
-from mt.segments import Segment, read_segments, write_segments
+from mt.rows import examples
+from mt.schedule import Schedule, accumulation
+from mt.segments import read_segments
 from mt.tally import Tally
-from mt.training import Schedule, examples, trainer
+from mt.training import trainer
+
+LIBRARIES = ("accelerate", "peft", "tokenizers", "torch", "transformers", "unbabel-comet")
+UNTRAINED = "# No adapter\n\n`reverse.finetune.epochs` is 0: the reverse model is not fine-tuned.\n"
 
 
 @dataclass(frozen=True)
@@ -33,55 +43,22 @@ class Paths:
     dev: Path
     comet: Path
     out: Path
-    log: Path
+    history: Path
 
 
 @dataclass(frozen=True)
-class Lora:
-    """The names are those of peft's LoraConfig, `rank` its r (https://huggingface.co/docs/peft/package_reference/lora)."""
-
-    rank: int
-    alpha: int
-    dropout: float
-    target_modules: tuple[str, ...]
-    rslora: bool
-    dora: bool
-
-    def __post_init__(self) -> None:
-        for name in ("rank", "alpha"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}")
-        if not self.target_modules:
-            raise ValueError("target_modules is empty; name the linear layers to adapt, such as q_proj")
-
-
-@dataclass(frozen=True)
-class Finetune(Schedule):
-    direction: Literal["forward", "reverse"]
-    patience: int
-    select_by: Literal["comet", "chrf"]
+class Finetune(Schedule, Judging):
     max_tokens: int
     rejected_sample: int
-    comet_batch_size: int
-    decode: Decoding
+    weights: Weights
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "micro_batch_size", "patience", "max_tokens", "comet_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("warmup_steps", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"batch_size {self.batch_size} must be divisible by micro_batch_size {self.micro_batch_size}; "
-                f"write {self.batch_size - self.batch_size % self.micro_batch_size or self.micro_batch_size}"
-            )
+        Schedule.__post_init__(self)
+        Judging.__post_init__(self)
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if not self.epochs and self.direction == "forward":
+            raise ValueError("epochs must be at least 1, not 0; the reverse model alone may go without")
 
 
 @dataclass(frozen=True)
@@ -95,83 +72,6 @@ class Params:
         check_template(self.template)
 
 
-class Judge:
-    """Scores the development set after an epoch, keeps the best adapter, and says whether to go on."""
-
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        prompter: Prompter,
-        dev: list[Segment],
-        params: Finetune,
-        comet: Any,
-        best: Path,
-    ) -> None:
-        self._model, self._tokenizer, self._prompter = model, tokenizer, prompter
-        self._dev, self._params, self._comet, self._best = dev, params, comet, best
-        self._key = f"comet_{comet.name}" if params.select_by == "comet" else "chrf"
-        self.epochs: list[dict[str, Any]] = []
-        self.hyps: list[str] = []
-
-    def __call__(self, epoch: int, loss: float) -> bool:
-        """Judge one epoch; False after `patience` epochs without a gain."""
-        hyps = translate(self._model, self._tokenizer, self._prompter, self._dev, self._params.decode)
-        row = {"epoch": epoch, "loss": loss, **self._scores(hyps)}
-        best = max((old[self._key] for old in self.epochs), default=-math.inf)
-        self.epochs.append(row)
-        print(" ".join(f"{key}={value:.4g}" for key, value in row.items()), flush=True)
-        if row[self._key] > best:
-            save(self._model, self._best)
-            self.hyps = hyps
-        return epoch - self.best_epoch < self._params.patience
-
-    @property
-    def best_epoch(self) -> int:
-        """The first epoch with the highest score."""
-        epoch: int = max(self.epochs, key=lambda row: (row[self._key], -row["epoch"]))["epoch"]
-        return epoch
-
-    def _scores(self, hyps: list[str]) -> dict[str, float]:
-        refs = [segment["tgt" if self._params.direction == "forward" else "src"] for segment in self._dev]
-        scores = {"chrf": chrf(hyps, refs).value}
-        if self._comet:
-            srcs = [self._prompter.source(segment) for segment in self._dev]
-            found = self._comet.score(srcs, hyps, refs, self._params.comet_batch_size)
-            scores[f"comet_{self._comet.name}"] = sum(found) / len(found)
-        return scores
-
-
-def adapt(model: Any, lora: Lora) -> Any:
-    """Put a fresh LoRA adapter on the model.
-
-    Raises:
-        InputError: a target module is not in the model.
-    """
-    from peft import LoraConfig, get_peft_model
-
-    names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    if unknown := sorted(set(lora.target_modules) - names):
-        raise InputError(f"params.yaml: lora.target_modules: this model has no {unknown[0]}; it has {sorted(names)}")
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=list(lora.target_modules),
-        use_rslora=lora.rslora,
-        use_dora=lora.dora,
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, config)
-
-
-def save(model: Any, folder: Path) -> None:
-    """Write the adapter; peft lists the modules in the order of a set, which differs from run to run, so sort them."""
-    model.save_pretrained(folder)
-    config = read_json(folder / "adapter_config.json")
-    write_json(folder / "adapter_config.json", config | {"target_modules": sorted(config["target_modules"])})
-
-
 def notes(params: Finetune, steps: int) -> list[str]:
     """What a reader of the training log should know about the schedule."""
     if params.warmup_steps < steps:
@@ -179,47 +79,89 @@ def notes(params: Finetune, steps: int) -> list[str]:
     return [f"the warm-up of {params.warmup_steps} steps never ends: the training has {steps} steps"]
 
 
-def load_comet(folder: Path | None, params: Finetune) -> Any:
-    """The checkpoint that judges epochs, or None where chrF does.
+def ingredients(paths: Paths, params: Params) -> dict[str, Any]:
+    """Everything that a training follows from, ready for JSON."""
+    inputs = {"base": paths.base, "train": paths.train, "dev": paths.dev, "comet": given(paths.comet)}
+    code = [Path(__file__), *sorted((Path(__file__).parent / "mt").glob("*.py"))]
+    libraries = (*LIBRARIES, *(["bitsandbytes"] if params.finetune.weights == "nf4" else []))
+    return {
+        "params": asdict(params),
+        "inputs": {name: digests(path) for name, path in inputs.items() if path},
+        "code": {file.name: digests(file) for file in code},
+        "libraries": {name: version(name) for name in libraries},
+        "device": device().type,
+    }
 
-    Raises:
-        InputError: epochs are to be judged by COMET and there is no checkpoint.
-    """
-    if folder is None:
-        if params.select_by == "comet":
-            raise InputError("params.yaml: select_by: comet needs a checkpoint, and this system has none; write chrf")
+
+@contextmanager
+def outputs(*paths: Path) -> Iterator[list[Path]]:
+    """Where to write: in the main process, siblings that take the places of `paths` when the block ends well."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(replacing(path)) if is_main() else path for path in paths]
+
+
+def last_checkpoint(kept: Checkpoints, judge: Judge, planned: int) -> str | None:
+    """The checkpoint to go on from, as the Trainer takes it, if there is one; the judge goes on from it too."""
+    newest = kept.newest()
+    if newest is None:
         return None
-    from mt.comet import Comet
+    step, folder = newest
+    judge.read(folder)
+    if is_main():
+        print(f"going on from the checkpoint after step {step} of {planned}", flush=True)
+    return str(folder / f"checkpoint-{step}")
 
-    return Comet(folder)
+
+def leave_untrained(paths: Paths, params: Finetune) -> None:
+    """Write what stands for a training of 0 epochs."""
+    if not is_main():
+        return
+    with outputs(paths.out, paths.history) as (out, log):
+        out.mkdir()
+        write_text(out / "README.md", UNTRAINED)
+        log.mkdir()
+        write_json(log / "epochs.json", [])
+        facts = {"steps": 0, "planned_steps": 0, "notes": ["nothing is trained: epochs is 0"]}
+        write_json(log / "log.json", {**facts, "segments": Tally(params.rejected_sample).report()})
 
 
+@one_voice()
 def run(paths: Paths, params: Params) -> None:
     from transformers import set_seed
 
     settings = params.finetune
+    if not settings.epochs:
+        leave_untrained(paths, settings)
+        return
+    accumulation(settings)
     prompter = Prompter(params.template, params.languages, FORWARD if settings.direction == "forward" else REVERSE, [])
     tally = Tally(settings.rejected_sample)
     train, dev = read_segments(paths.train, ("src", "tgt")), read_segments(paths.dev, ("src", "tgt"))
     comet = load_comet(given(paths.comet), settings)
     set_seed(settings.seed)
-    base, tokenizer = load_base(paths.base, "float32")
+    base, tokenizer = load_frozen(paths.base, settings.weights, settings.precision)
     data = examples(tokenizer, prompter, train, settings.max_tokens, tally)
     if not data:
         raise InputError(f"{paths.train}: no pair fits into max_tokens {settings.max_tokens}; raise it")
     model = adapt(base, params.lora)
-    with replacing(paths.out) as out, replacing(paths.log) as log, tempfile.TemporaryDirectory() as scratch:
+    with checkpoints(ingredients(paths, params)) as kept, outputs(paths.out, paths.history) as (out, log):
         judge = Judge(model, tokenizer, prompter, dev, settings, comet, out)
-        result = trainer(model, data, tokenizer.pad_token_id, settings, Path(scratch), judge)
-        result.train()
-        log.mkdir()
-        rows = [{**row, "best": row["epoch"] == judge.best_epoch} for row in judge.epochs]
-        write_json(log / "epochs.json", rows)
-        planned = math.ceil(len(data) / settings.batch_size) * settings.epochs
-        facts = {"steps": result.state.global_step, "planned_steps": planned, "notes": notes(settings, planned)}
-        write_json(log / "log.json", {**facts, "segments": tally.report()})
-        hyps = [{**segment, "hyp": hyp} for segment, hyp in zip(dev, judge.hyps, strict=True)]
-        write_segments(log / "dev.jsonl", hyps)
+        made = trainer(
+            model,
+            data,
+            tokenizer.pad_token_id,
+            settings,
+            kept.partial,
+            judge,
+            keep=lambda step: kept.keep(step, judge.write),
+        )
+        planned = made.order.steps * settings.epochs
+        made.train(resume_from_checkpoint=last_checkpoint(kept, judge, planned))
+        if is_main():
+            log.mkdir()
+            facts = {"steps": made.state.global_step, "planned_steps": planned, "notes": notes(settings, planned)}
+            write_json(log / "log.json", {**facts, "segments": tally.report()})
+            judge.log(log)
 
 
 if __name__ == "__main__":

@@ -26,12 +26,21 @@ from mt.cli import main
 from mt.errors import InputError
 from mt.files import replacing, together, write_json, write_text
 from mt.page import Measured, page
-from mt.page_data import COMET_KEYS, FILTER_KEYS, NOISE_KEYS, PREPARED_KEYS, waterfall
+from mt.page_data import FILTER_KEYS, NOISE_KEYS, PREPARED_KEYS, waterfall
 from mt.plots import draw, score_rows, training_rows
-from mt.results import TRAINED, TestsetResult, development_metrics, read_keys, read_testset, read_training
+from mt.results import (
+    TRAINED,
+    TestsetResult,
+    development_metrics,
+    read_comet,
+    read_keys,
+    read_testset,
+    read_training,
+)
 from mt.samples import read_samples
+from mt.setup import Setup
 from mt.webpage import webpage
-from mt.wording import decimals, stand_ins
+from mt.wording import decimals
 
 SHARE_DECIMALS = 4
 
@@ -64,8 +73,9 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Params:
-    preset: str
+class Params(Setup):
+    """What the stage reads of params.yaml: what the run is made with, to be told of, and the report's own."""
+
     testsets: tuple[str, ...]
     report: Report
 
@@ -107,11 +117,11 @@ def measure(paths: Paths, params: Params) -> Measured:
             path = paths.scores / f"{testset.name}.json"
             raise InputError(f"{path}: not scored as {first.name} is; run `dvc repro` to score both alike")
     return Measured(
-        preset=params.preset,
+        setup=params,
         testsets=testsets,
         trainings=[read_training(paths.training / system, system) for system in TRAINED],
         samples=read_samples(paths.hyps, testsets, params.report.samples, params.report.seed),
-        comet=read_keys(paths.comet, COMET_KEYS if stand_ins(metrics) else ()),
+        comet=read_comet(paths.comet),
         prepared=read_keys(paths.prepared, PREPARED_KEYS),
         noise=read_keys(paths.noise, NOISE_KEYS),
         filter=read_keys(paths.filter, FILTER_KEYS),
@@ -122,7 +132,7 @@ def write_plots(folder: Path, found: Measured) -> None:
     """Write the figures and the data of `dvc plots`, all or none."""
     with replacing(folder) as partial:
         partial.mkdir()
-        draw(partial, found.testsets, found.trainings, waterfall(found.filter))
+        draw(partial, found.testsets, found.trainings, waterfall(found.filter), found.names)
         write_json(partial / "scores.json", score_rows(found.testsets))
         for metric in ["loss", *development_metrics(found.trainings)]:
             write_json(partial / f"training_{metric}.json", training_rows(found.trainings, metric))
@@ -135,7 +145,7 @@ def run(paths: Paths, params: Params) -> None:
         write_plots(paths.plots, found)
         text = page(found, Path(os.path.relpath(paths.plots, paths.page.parent)).as_posix())
         write_text(paths.page, text)
-        write_text(paths.html, webpage(text, paths.page.parent))
+        write_text(paths.html, webpage(text, paths.page.parent, params.languages))
         write_json(paths.summary, summary(found.testsets))
 
 

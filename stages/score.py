@@ -48,6 +48,9 @@ class Paths:
 
 @dataclass(frozen=True)
 class Score:
+    """`prefix` is what the encoder's makers put before a text, or empty."""
+
+    prefix: str
     batch_size: int
     repetition_ngram: int
     copy_ngram: int
@@ -131,7 +134,7 @@ def run(paths: Paths, params: Params) -> None:
         repetition_ngram=params.score.repetition_ngram,
         copy_ngram=params.score.copy_ngram,
     )
-    similarity, oracle = compare(segments, refs, Encoder(paths.encoder), params.score.batch_size)
+    similarity, oracle = compare(segments, refs, Encoder(paths.encoder, params.score.prefix), params.score.batch_size)
     scores = features(segments, settings, LanguageId(paths.lid), similarity)
     scored = [
         {**segment, "scores": found, "oracle": truth}

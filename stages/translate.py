@@ -10,10 +10,10 @@ from pathlib import Path
 
 from mt.cli import main
 from mt.decode import Decoding, translate
-from mt.errors import InputError
 from mt.lm import Precision, load_adapted, load_base, revision
-from mt.prompt import FORWARD, Languages, Prompter, check_template
-from mt.segments import Segment, read_segments, write_segments
+from mt.processes import is_main, one_voice
+from mt.prompt import FORWARD, Languages, Prompt, Prompter, examples
+from mt.segments import read_segments, write_segments
 from mt.systems import System
 
 
@@ -24,17 +24,6 @@ class Paths:
     base: Path
     adapter: Path
     out: Path
-
-
-@dataclass(frozen=True)
-class Prompt:
-    template: str
-    shots: int
-
-    def __post_init__(self) -> None:
-        check_template(self.template)
-        if self.shots < 0:
-            raise ValueError(f"shots must not be negative, not {self.shots}")
 
 
 @dataclass(frozen=True)
@@ -51,28 +40,19 @@ class Params:
     translate: Translate
 
 
-def examples(train: list[Segment], shots: int) -> list[Segment]:
-    """The first `shots` training segments, whose order is already random.
-
-    Raises:
-        InputError: there are fewer.
-    """
-    if shots > len(train):
-        raise InputError(f"params.yaml: prompt.shots: {shots} is more than the {len(train)} training segments")
-    return train[:shots]
-
-
+@one_voice()
 def run(paths: Paths, params: Params) -> None:
     test = read_segments(paths.test, ("src", "tgt"))
     adapter = paths.adapter if params.system.trained else None
-    shots = [] if adapter else examples(read_segments(paths.train, ("src", "tgt")), params.prompt.shots)
+    shots = [] if adapter else examples(read_segments(paths.train, ("src", "tgt")), params.prompt.shots, "prompt.shots")
     prompter = Prompter(params.prompt.template, params.languages, FORWARD, shots)
     precision = params.translate.precision
     model, tokenizer = load_adapted(paths.base, adapter, precision) if adapter else load_base(paths.base, precision)
     hyps = translate(model, tokenizer, prompter, test, params.translate.decode)
     named = revision(paths.base, adapter)
-    rows = [{**segment, "hyp": hyp, "model": named} for segment, hyp in zip(test, hyps, strict=True)]
-    write_segments(paths.out, rows)
+    if is_main():
+        rows = [{**segment, "hyp": hyp, "model": named} for segment, hyp in zip(test, hyps, strict=True)]
+        write_segments(paths.out, rows)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,20 @@
 In: models/source, a causal language model in Hugging Face form with provenance.json; data/prepared/train.jsonl and
 pool.jsonl, {"id", "src", "tgt"}, and mono.jsonl, {"id", "tgt"}. Test and development text is not looked at.
 Out: models/base, in the same form; its provenance.json has the name, license and revision of the source, the digests of
-the files here, and "vocabulary": {"kind": "trimmed" or "full", "before": …, "after": …}, both counted in rows.
+the files here, and "vocabulary": {"kind": "trimmed" or "full", "before": …, "after": …}, both counted in rows; and
+"padding", the token that was named to pad with, where the tokenizer had none of its own.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mt.cli import main
+from mt.errors import InputError
 from mt.files import read_json, replacing, sha256, write_json
+from mt.links import link_tree
+from mt.padding import give_padding
 from mt.params import Key
 from mt.prompt import FORWARD, REVERSE, Languages, Prompter, check_template
 from mt.segments import read_segments
@@ -67,11 +70,27 @@ def corpus(paths: Paths, params: Params) -> Iterator[str]:
         yield forward.continuation(segment)
 
 
-def copy_whole(source: Path, out: Path) -> Sizes:
-    """Copy the model as it is."""
-    shutil.copytree(source, out)
-    rows = read_json(source / "config.json")["vocab_size"]
+def copy_whole(source: Path, out: Path, rows: int) -> Sizes:
+    """Take the model as it is, in as many files."""
+    link_tree(source, out)
+    (out / PROVENANCE).unlink()
     return Sizes(rows, rows)
+
+
+def embedding_rows(source: Path) -> int:
+    """How many rows the model's embedding has.
+
+    Raises:
+        InputError: it is no language model that continues a text.
+    """
+    config = read_json(source / "config.json")
+    if config.get("is_encoder_decoder") or "vocab_size" not in config:
+        raise InputError(
+            f"{source}: {config.get('model_type')} is no causal language model; name one in models.source, such as "
+            "mistralai/Mistral-7B-v0.3 (a sequence-to-sequence model goes into models.reverse)"
+        )
+    rows: int = config["vocab_size"]
+    return rows
 
 
 def provenance(source: dict[str, Any], kind: str, sizes: Sizes, out: Path) -> dict[str, Any]:
@@ -89,12 +108,15 @@ def provenance(source: dict[str, Any], kind: str, sizes: Sizes, out: Path) -> di
 def run(paths: Paths, params: Params) -> None:
     """Write the base model, whole or not at all."""
     origin = read_json(paths.source / PROVENANCE)
+    rows = embedding_rows(paths.source)
     with replacing(paths.out) as partial:
         if params.base.vocabulary == "full":
-            sizes = copy_whole(paths.source, partial)
+            sizes = copy_whole(paths.source, partial, rows)
         else:
             sizes = trim(paths.source, partial, corpus(paths, params))
-        write_json(partial / PROVENANCE, provenance(origin, params.base.vocabulary, sizes, partial))
+        padding = give_padding(partial, origin["name"])
+        told = provenance(origin, params.base.vocabulary, sizes, partial)
+        write_json(partial / PROVENANCE, told | ({"padding": padding} if padding else {}))
 
 
 if __name__ == "__main__":

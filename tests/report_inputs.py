@@ -4,6 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mt.prompt import Languages
+from mt.setup import Setup, Systems
+from mt.systems import System
+
+EMBEDDED = Setup(
+    preset="embedded",
+    languages=Languages("en", "ja"),
+    systems=Systems(System(False, False), System(False, True), System(True, False), System(True, True)),
+    model="gemma-3-270m",
+    repo=None,
+    vocabulary="trimmed",
+    corpus="tatoeba",
+    shots=4,
+    reverse="lora",
+    reverse_model="none",
+)
 SYSTEMS = ("baseline", "bt", "ft", "ft_bt")
 METRICS = ("bleu", "chrf", "comet_mini")
 VALUES = {
@@ -116,6 +132,12 @@ COMET: dict[str, Any] = {
     "pearson": 0.9512,
     "spearman": 0.9434,
 }
+PUBLISHED = {
+    "checkpoint": "wmt22-comet-da",
+    "repo": "Unbabel/wmt22-comet-da",
+    "revision": "2760a223ac957f30acfb18c8aa649b01cf1d75f2",
+}
+NOTHING_TRAINED: dict[str, Any] = {**LOG, "steps": 0, "planned_steps": 0, "notes": ["nothing is trained: epochs is 0"]}
 QUANTILES = {"low": 8.0, "median": 24.0, "high": 71.0}
 SPLIT = {"segments": 400, "src_chars": QUANTILES, "tgt_chars": QUANTILES, "length_ratio": QUANTILES}
 COUNTS: dict[str, Any] = {
@@ -128,6 +150,30 @@ COUNTS: dict[str, Any] = {
     },
     "splits": {"train": SPLIT, "dev": {**SPLIT, "segments": 48}, "mono": {"segments": 700}},
 }
+OTHER_MONO: dict[str, Any] = {
+    "parallel": {
+        "read": 9072,
+        "kept": 8000,
+        "reasons": ["empty", "over_limit", "malformed", "same_document", "not_needed"],
+        "dropped": {"empty": 0, "malformed": 12, "not_needed": 0, "over_limit": 60, "same_document": 1000},
+        "rejected": [],
+    },
+    "mono": {
+        "read": 50000,
+        "kept": 5000,
+        "reasons": ["empty", "over_limit", "malformed", "same_document", "not_needed"],
+        "dropped": {"empty": 4, "malformed": 0, "not_needed": 44996, "over_limit": 0, "same_document": 0},
+        "rejected": [],
+    },
+    "splits": {
+        "train": {**SPLIT, "segments": 1500},
+        "dev": {**SPLIT, "segments": 200},
+        "mono": {"segments": 5000, "tgt_chars": QUANTILES},
+        "tests/wmt24": {**SPLIT, "segments": 998},
+    },
+}
+"""What preparation counts where the monolingual text has a source of its own."""
+
 NOISE: dict[str, Any] = {
     "segments": 700,
     "empty": 0.01,
@@ -142,6 +188,10 @@ NOISE: dict[str, Any] = {
         "signatures": ["nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0"],
     },
 }
+UNKNOWN: dict[str, Any] = {"segments": 0, "chrf": None, "similarity": None}
+NOISE_UNKNOWN: dict[str, Any] = {**NOISE, "oracle": {**UNKNOWN, "corpus_chrf": None, "signatures": []}}
+"""What score measures where no true source is known."""
+
 FILTER: dict[str, Any] = {
     "read": 700,
     "kept": 512,
@@ -171,3 +221,5 @@ FILTER: dict[str, Any] = {
         {"reason": "max_copy", "id": "t:2", "src": "トム|Tom", "tgt": "トムだ。", "value": 0.75, "threshold": 0.5},
     ],
 }
+FILTER_UNKNOWN: dict[str, Any] = {**FILTER, "oracle": {"kept": UNKNOWN, "dropped": UNKNOWN}}
+"""What filter counts there."""

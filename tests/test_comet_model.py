@@ -1,6 +1,7 @@
-"""The comet stage on a tiny encoder: a checkpoint that unbabel-comet loads, and figures that can be trusted."""
+"""The comet stage: a checkpoint built on a tiny encoder, with figures that can be trusted, or one of a tiny hub."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from safetensors.torch import load_file
 
 import comet_model
 import tiny_comet
+import tiny_hub
 from mt.comet import CHECKPOINT, Comet
 from mt.errors import InputError
-from mt.files import sha256
+from mt.files import read_json, sha256, write_json
 from mt.params import load
 from mt.prompt import Languages
 from mt.segments import write_segments
@@ -24,6 +26,9 @@ PARAMS = comet_model.Params(
         checkpoint="build",
         repo=None,
         revision=None,
+        sha256=None,
+        encoder_repo=None,
+        encoder_revision=None,
         seed=1,
         held_out=12,
         severities=4,
@@ -96,34 +101,6 @@ def test_the_same_bytes_again(built):
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_held_out_references_teach_nothing(built, tmp_path, encoder):
-    learnt, held_out = comet_model.split(tiny_comet.PAIRS, 12, tmp_path)
-    assert learnt + held_out == tiny_comet.PAIRS
-    found = comet_model.perturbed(learnt, [1, *[0] * 47], "ja", 4, 1)
-    assert not {pair["tgt"] for pair in held_out} & {one.text for _, one in found}
-    assert {pair["tgt"] for pair in learnt} <= {one.text for _, one in found}
-
-
-def test_each_segment_is_perturbed_by_its_id_and_the_seed():
-    pairs = tiny_comet.PAIRS[:10]
-    nearest = [9, *range(9)]
-    first = comet_model.perturbed(pairs, nearest, "ja", 4, 1)
-    assert first == comet_model.perturbed(pairs, nearest, "ja", 4, 1)
-    assert first != comet_model.perturbed(pairs, nearest, "ja", 4, 2)
-    by_kind = {(segment["id"], one.kind): one.text for segment, one in first}
-    assert by_kind[pairs[3]["id"], "neighbour"] == pairs[2]["tgt"]
-    others = {id_: text for (id_, kind), text in by_kind.items() if kind == "other"}
-    assert len(others) > 5
-    for pair in pairs:
-        assert others.get(pair["id"]) in {None, *(one["tgt"] for one in pairs if one != pair)}
-
-
-def test_examples_aim_from_1_to_0():
-    found = comet_model.perturbed(tiny_comet.PAIRS[:10], [9, *range(9)], "ja", 5, 1)
-    aims = {one.level: example.score for (_, one), example in zip(found, comet_model.examples(found, 5), strict=True)}
-    assert aims == {0: 1, 1: 0.75, 2: 0.5, 3: 0.25, 4: 0}
-
-
 def test_too_few_pairs(tmp_path, encoder):
     made = paths(tmp_path, encoder)
     write_segments(made.pairs, tiny_comet.PAIRS[:14])
@@ -138,8 +115,9 @@ def test_too_few_pairs(tmp_path, encoder):
     [
         ({"name": ""}, "name: '' must be"),
         ({"name": "a b"}, "name: 'a b' must be"),
-        ({"repo": "Unbabel/wmt22-comet-da"}, "repo and revision: must be null"),
-        ({"revision": "main"}, "repo and revision: must be null"),
+        ({"repo": "Unbabel/wmt22-comet-da"}, "repo, revision, .* must be null where the checkpoint is built"),
+        ({"encoder_revision": "0" * 40}, "encoder_revision: must be null where the checkpoint is built"),
+        ({"sha256": "0" * 64}, "must be null where the checkpoint is built"),
         ({"held_out": 2}, "held_out: must be at least 3, not 2"),
         ({"severities": 2}, "severities: must be at least 3, not 2"),
         ({"epochs": 0}, "epochs: must be at least 1, not 0"),
@@ -155,6 +133,100 @@ def test_params_that_are_refused(change, message):
         replace(PARAMS.comet, **change)
 
 
-def test_the_embedded_preset_is_fine():
-    preset = Path(__file__).parents[1] / "presets" / "embedded.yaml"
-    assert load(comet_model.Params, preset, {}).comet.name == "mini"
+@pytest.mark.parametrize(("preset", "name"), [("embedded", "mini"), ("paper", "wmt22-comet-da")])
+def test_the_presets_are_fine(preset, name):
+    file = Path(__file__).parents[1] / "presets" / f"{preset}.yaml"
+    assert load(comet_model.Params, file, {}).comet.name == name
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, comet_model.CometModel]:
+    """A cache with a published checkpoint and its encoder, and what pins them."""
+    place = tmp_path_factory.mktemp("hub")
+    tiny_hub.save_xlm_r(place / "encoder")
+    tiny_hub.save_comet(place / "comet", place / "encoder")
+    pin = tiny_hub.publish(place / "cache", tiny_hub.COMET, place / "comet")
+    encoder = tiny_hub.publish(place / "cache", tiny_hub.XLM_R, place / "encoder")
+    comet = replace(
+        PARAMS.comet,
+        name="wmt22-comet-da",
+        checkpoint="hub",
+        repo=tiny_hub.COMET,
+        revision=pin.revision,
+        sha256=pin.sha256,
+        encoder_repo=tiny_hub.XLM_R,
+        encoder_revision=encoder.revision,
+    )
+    return place / "cache", comet
+
+
+def take(place: Path, cache: Path, comet: comet_model.CometModel) -> comet_model.Paths:
+    paths = comet_model.Paths(*(place / name for name in ("no pairs", "no encoder", "models/comet", "metrics.json")))
+    with tiny_hub.offline(cache):
+        comet_model.run(paths, replace(PARAMS, comet=comet))
+    return paths
+
+
+def test_a_published_checkpoint_scores_by_itself(hub, tmp_path):
+    cache, comet = hub
+    paths = take(tmp_path, cache, comet)
+    files = {path.relative_to(paths.out).as_posix() for path in paths.out.rglob("*") if path.is_file()}
+    told = json.loads((paths.out / "provenance.json").read_text())
+    assert told == {
+        "name": "wmt22-comet-da",
+        "repo": tiny_hub.COMET,
+        "revision": comet.revision,
+        "encoder": {"name": tiny_hub.XLM_R, "revision": comet.encoder_revision},
+        "files": {name: sha256(paths.out / name) for name in sorted(files - {"provenance.json"})},
+    }
+    assert json.loads(paths.metrics.read_text()) == {
+        "checkpoint": "wmt22-comet-da",
+        "repo": tiny_hub.COMET,
+        "revision": comet.revision,
+        "sha256": comet.sha256,
+    }
+    loaded = Comet(paths.out)
+    assert (loaded.key, loaded.revision) == ("comet_wmt22-comet-da", comet.sha256[:12])
+    srcs, refs = ([pair[side] for pair in tiny_comet.PAIRS] for side in ("src", "tgt"))
+    right, wrong = loaded.score(srcs, refs, refs, 16), loaded.score(srcs, refs[30:] + refs[:30], refs, 16)
+    assert sum(one > two for one, two in zip(right, wrong, strict=True)) > 0.9 * len(refs)
+
+
+def test_a_checkpoint_of_another_digest_leaves_nothing(hub, tmp_path):
+    cache, comet = hub
+    with pytest.raises(InputError, match="it is a pickle, and was not opened"):
+        take(tmp_path, cache, replace(comet, sha256="0" * 64))
+    assert not (tmp_path / "metrics.json").exists()
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_an_encoder_that_does_not_fit_is_found_at_once(hub, tmp_path):
+    cache, comet = hub
+    other = tmp_path / "other"
+    tiny_hub.save_xlm_r(other)
+    write_json(other / "config.json", read_json(other / "config.json") | {"hidden_size": 16})
+    tiny_hub.publish(tmp_path / "cache", tiny_hub.XLM_R, other)
+    shutil.copytree(
+        cache / "models--Unbabel--wmt22-comet-da", tmp_path / "cache" / "models--Unbabel--wmt22-comet-da", symlinks=True
+    )
+    with pytest.raises(InputError, match=r"unbabel-comet cannot load it .*; in params.yaml pin a revision") as error:
+        take(tmp_path, tmp_path / "cache", comet)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"repo": None}, "^repo: None must be"),
+        ({"revision": "main"}, "^revision: 'main' must be the 40 hexadecimal digits"),
+        ({"sha256": None}, "^sha256: None must be the 64 .* a pickle that is not opened without them"),
+        ({"sha256": "0" * 63}, "^sha256: "),
+        ({"encoder_repo": "xlm-roberta-large"}, "^encoder_repo: 'xlm-roberta-large' must be"),
+        ({"encoder_revision": None}, "^encoder_revision: None must be"),
+        ({"held_out": 2}, "held_out: must be at least 3"),
+    ],
+    ids=str,
+)
+def test_a_published_checkpoint_must_be_pinned(hub, change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(hub[1], **change)

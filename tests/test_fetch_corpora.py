@@ -1,25 +1,30 @@
 """The stage that fetches the corpora."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import corpus_requests
+from corpus_requests import WIKICORPUS
 from fetch_corpora import Corpora, Params, Paths, run
 from mt.corpora import Corpus, NamedCorpus
 from mt.errors import InputError
 from mt.params import load
+from mt.prompt import Languages
 
 ROOT = Path(__file__).parents[1]
+LANGUAGES = Languages("en", "ja")
 
 
 def corpus(path: Path | None) -> Corpus:
-    return Corpus("tsv" if path else "parallel", str(path) if path else None, None, ())
+    return corpus_requests.corpus("tsv" if path else "parallel", path=str(path) if path else None)
 
 
 def named(name: str, path: Path | None) -> NamedCorpus:
-    return NamedCorpus("tsv" if path else "parallel", str(path) if path else None, None, (), name)
+    return corpus_requests.named(name, "tsv" if path else "parallel", path=str(path) if path else None)
 
 
 @pytest.fixture
@@ -37,9 +42,10 @@ def params(paths: Paths, mono: bool, *tests: tuple[str, bool]) -> Params:
         parallel=corpus(paths.local / "pairs.tsv"),
         mono=corpus(paths.local / "mono.tsv" if mono else None),
         tests=tuple(named(name, paths.local / "test.tsv" if own else None) for name, own in tests),
+        wikicorpus=WIKICORPUS,
         rejected_sample=5,
     )
-    return Params(corpora, tuple(name for name, _ in tests))
+    return Params(LANGUAGES, corpora, tuple(name for name, _ in tests))
 
 
 def segments(path: Path) -> list[dict[str, Any]]:
@@ -77,6 +83,15 @@ def test_counts_say_what_became_of_every_segment(paths: Paths) -> None:
     assert counts["tests"]["news"]["kept"] == 1
 
 
+def test_documents_are_passed_on(paths: Paths) -> None:
+    line = '{"id": "x", "src": "a", "tgt": "あ", "doc": "d", "note": 1}\n'
+    (paths.local / "pairs.jsonl").write_text(line, encoding="utf-8")
+    before = params(paths, False, ("cut", False))
+    parallel = corpus_requests.corpus("jsonl", path=str(paths.local / "pairs.jsonl"))
+    run(paths, replace(before, corpora=replace(before.corpora, parallel=parallel)))
+    assert segments(paths.out / "parallel.jsonl") == [{"id": "x", "src": "a", "tgt": "あ", "doc": "d"}]
+
+
 def test_one_broken_corpus_leaves_no_output(paths: Paths) -> None:
     (paths.local / "test.tsv").write_text("t\t\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"test\.tsv:1: 'tgt' is empty"):
@@ -100,14 +115,15 @@ def test_a_second_run_replaces_the_first(paths: Paths) -> None:
     ],
 )
 def test_test_sets_are_named_the_same_twice(tests: tuple[str, ...], testsets: tuple[str, ...], message: str) -> None:
-    corpora = Corpora(corpus(Path("pairs.tsv")), corpus(None), tuple(named(name, None) for name in tests), 5)
+    own = tuple(named(name, None) for name in tests)
+    corpora = Corpora(5, corpus(Path("pairs.tsv")), corpus(None), own, WIKICORPUS)
     with pytest.raises(ValueError, match=message):
-        Params(corpora, testsets)
+        Params(LANGUAGES, corpora, testsets)
 
 
 def test_the_parallel_corpus_has_a_source() -> None:
     with pytest.raises(ValueError, match=r"parallel\.source: "):
-        Corpora(corpus(None), corpus(None), (), 5)
+        Corpora(5, corpus(None), corpus(None), (), WIKICORPUS)
 
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda path: path.stem)

@@ -1,18 +1,23 @@
 import dataclasses
 import json
-import math
+import re
+import signal
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-import finetune
 import tiny
-from finetune import Finetune, Judge, Lora, Params, Paths, load_comet, notes, run
+import tiny_comet
+from finetune import Finetune, Params, Paths, ingredients, notes, run
+from launch import STAGES, call, flags, parameters
 from mt.decode import Decoding
 from mt.errors import InputError
-from mt.files import read_json, write_json
+from mt.files import read_json
 from mt.lm import load_base
-from mt.prompt import FORWARD, Languages, Prompter
+from mt.lora import Lora
+from mt.prompt import Languages
 from mt.segments import read_segments, write_segments
 
 LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
@@ -29,6 +34,8 @@ SETTINGS = Finetune(
     precision="float32",
     gradient_checkpointing=False,
     group_by_length=True,
+    save_steps=1000,
+    weights="float32",
     direction="forward",
     patience=2,
     select_by="chrf",
@@ -42,12 +49,20 @@ TEXTS = [("The cat sat.", "猫が座っています。"), ("It is raining.", "�
 SEGMENTS = [{"id": str(i), "src": src, "tgt": tgt} for i, (src, tgt) in enumerate(TEXTS)]
 
 
+@pytest.fixture(autouse=True)
+def root(tmp_path_factory, monkeypatch):
+    """Where checkpoints go."""
+    folder = tmp_path_factory.mktemp("root")
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    return folder
+
+
 @pytest.fixture
 def paths(tmp_path):
     tiny.save_gemma(tmp_path / "base")
     for name in ("train", "dev"):
         write_segments(tmp_path / f"{name}.jsonl", SEGMENTS)
-    places = {name: tmp_path / name for name in ("base", "out", "log")}
+    places = {name: tmp_path / name for name in ("base", "out", "history")}
     none = tmp_path / "none"
     return Paths(**places, train=tmp_path / "train.jsonl", dev=tmp_path / "dev.jsonl", comet=none)
 
@@ -69,84 +84,22 @@ def test_the_adapter_opens_with_plain_peft_and_was_trained(paths):
 
 def test_the_log_has_a_row_an_epoch_and_the_translations_of_the_best(paths):
     run(paths, PARAMS)
-    rows = json.loads((paths.log / "epochs.json").read_text())
-    log = json.loads((paths.log / "log.json").read_text())
+    rows = json.loads((paths.history / "epochs.json").read_text())
+    log = json.loads((paths.history / "log.json").read_text())
     assert [row["epoch"] for row in rows] == [1, 2]
     assert [row["best"] for row in rows].count(True) == 1
     assert max(row["chrf"] for row in rows) == next(row["chrf"] for row in rows if row["best"])
     assert log["steps"] == log["planned_steps"] == 4
     assert log["segments"]["read"] == 3
-    assert [row["id"] for row in read_segments(paths.log / "dev.jsonl", ())] == ["0", "1", "2"]
+    assert [row["id"] for row in read_segments(paths.history / "dev.jsonl", ())] == ["0", "1", "2"]
 
 
 def test_twice_the_same_bytes(paths, tmp_path):
     run(paths, PARAMS)
-    again = dataclasses.replace(paths, out=tmp_path / "out2", log=tmp_path / "log2")
+    again = dataclasses.replace(paths, out=tmp_path / "out2", history=tmp_path / "log2")
     run(again, PARAMS)
     assert tree(paths.out) == tree(again.out)
-    assert tree(paths.log) == tree(again.log)
-
-
-def test_reverse_learns_the_other_side(paths, monkeypatch):
-    seen = []
-    monkeypatch.setattr(finetune, "chrf", lambda hyps, refs: seen.append(refs) or finetune_score())
-    reverse = dataclasses.replace(PARAMS, finetune=dataclasses.replace(SETTINGS, direction="reverse"))
-    run(paths, reverse)
-    assert seen[0] == [src for src, _ in TEXTS]
-
-
-def finetune_score():
-    from mt.quality import Score
-
-    return Score(1.0, "signature")
-
-
-class FakeComet:
-    name = "fake"
-
-    def __init__(self, scores):
-        self._scores = iter(scores)
-
-    def score(self, srcs, hyps, refs, batch_size):
-        return [next(self._scores)] * len(hyps)
-
-
-class FakeModel:
-    def __init__(self):
-        self.saved = 0
-
-    def save_pretrained(self, folder):
-        self.saved += 1
-        write_json(folder / "adapter_config.json", {"target_modules": ["v_proj", "q_proj"]})
-
-
-@pytest.mark.parametrize(
-    ("scores", "patience", "best", "judged", "saved"),
-    [
-        pytest.param([0.1, 0.3, 0.2, 0.4], 1, 2, 3, 2, id="stops at the first epoch without a gain"),
-        pytest.param([0.1, 0.3, 0.2, 0.4], 2, 4, 4, 3, id="patience bridges one"),
-        pytest.param([0.3, 0.3, 0.3, 0.3], 2, 1, 3, 1, id="a tie is no gain"),
-    ],
-)
-def test_early_stopping(monkeypatch, tmp_path, scores, patience, best, judged, saved):
-    monkeypatch.setattr(finetune, "translate", lambda *_: ["猫", "雨", "猫"])
-    settings = dataclasses.replace(SETTINGS, select_by="comet", patience=patience)
-    prompter = Prompter(PARAMS.template, PARAMS.languages, FORWARD, [])
-    model = FakeModel()
-    judge = Judge(model, None, prompter, SEGMENTS, settings, FakeComet(scores), tmp_path)
-    count = 0
-    for epoch in range(1, 5):
-        count += 1
-        if not judge(epoch, 1.0):
-            break
-    assert (judge.best_epoch, count, model.saved) == (best, judged, saved)
-    assert set(judge.epochs[0]) == {"epoch", "loss", "chrf", "comet_fake"}
-    assert read_json(tmp_path / "adapter_config.json") == {"target_modules": ["q_proj", "v_proj"]}
-
-
-def test_comet_without_a_checkpoint_is_refused():
-    with pytest.raises(InputError, match="write chrf"):
-        load_comet(None, dataclasses.replace(SETTINGS, select_by="comet"))
+    assert tree(paths.history) == tree(again.history)
 
 
 def test_an_unknown_module_is_refused_and_nothing_is_left(paths):
@@ -173,12 +126,11 @@ def test_a_warm_up_that_never_ends_is_noted(warmup, steps, count):
     ("changes", "message"),
     [
         ({"batch_size": 6, "micro_batch_size": 4}, "must be divisible by micro_batch_size 4; write 4"),
-        ({"batch_size": 2, "micro_batch_size": 4}, "must be divisible by micro_batch_size 4; write 4"),
         ({"epochs": 0}, "epochs must be at least 1"),
+        ({"epochs": -1, "direction": "reverse"}, "epochs must not be negative"),
         ({"patience": 0}, "patience must be at least 1"),
-        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
-        ({"learning_rate": math.nan}, "learning_rate must be above 0"),
-        ({"warmup_steps": -1}, "warmup_steps must not be negative"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1"),
+        ({"save_steps": 0}, "save_steps must be at least 1"),
     ],
 )
 def test_refused_settings(changes, message):
@@ -186,10 +138,192 @@ def test_refused_settings(changes, message):
         dataclasses.replace(SETTINGS, **changes)
 
 
+def test_a_reverse_model_may_stay_untrained(paths):
+    run(paths, dataclasses.replace(PARAMS, finetune=dataclasses.replace(SETTINGS, direction="reverse", epochs=0)))
+    assert sorted(tree(paths.out)) == ["README.md"]
+    assert "not fine-tuned" in (paths.out / "README.md").read_text()
+    assert sorted(tree(paths.history)) == ["epochs.json", "log.json"]
+    assert read_json(paths.history / "epochs.json") == []
+    log = read_json(paths.history / "log.json")
+    assert (log["steps"], log["planned_steps"], log["notes"]) == (0, 0, ["nothing is trained: epochs is 0"])
+
+
+def test_nothing_stays_of_a_training_that_ended(paths, root):
+    run(paths, dataclasses.replace(PARAMS, finetune=dataclasses.replace(SETTINGS, save_steps=1)))
+    assert list((root / ".cache" / "checkpoints").iterdir()) == []
+
+
+def test_what_a_training_follows_from(paths):
+    first = ingredients(paths, PARAMS)
+    assert ingredients(paths, PARAMS) == first
+    assert json.loads(json.dumps(first)) == json.loads(json.dumps(ingredients(paths, PARAMS)))
+    assert first != ingredients(paths, dataclasses.replace(PARAMS, lora=dataclasses.replace(LORA, rank=3)))
+    for name in ("train.jsonl", "dev.jsonl", "base/model.safetensors"):
+        whole = (paths.train.parent / name).read_bytes()
+        (paths.train.parent / name).write_bytes(whole + b" ")
+        assert first != ingredients(paths, PARAMS), name
+        (paths.train.parent / name).write_bytes(whole)
+    assert first == ingredients(paths, PARAMS)
+
+
+LINE = ("--at", "lora=lora", "--at", "finetune=finetune")
+KEYS = {
+    "lora.rank": 2,
+    "lora.dropout": 0.1,
+    "lora.target_modules": ["q_proj", "v_proj"],
+    "finetune.epochs": 3,
+    "finetune.patience": 3,
+    "finetune.select_by": "chrf",
+    "finetune.learning_rate": 0.01,
+    "finetune.warmup_steps": 1,
+    "finetune.batch_size": 2,
+    "finetune.micro_batch_size": 1,
+    "finetune.decode.max_new_tokens": 8,
+    "finetune.save_steps": 1000,
+}
+
+CUT_OFF = """
+import os, signal, sys
+import finetune
+from mt.checkpoints import Checkpoints
+from mt.cli import main
+from mt.processes import is_main
+
+step, written = int(sys.argv.pop(1)), sys.argv.pop(1)
+keep = Checkpoints.keep
+
+def kill(self, at, complete):
+    if at != step or written == "whole":
+        keep(self, at, complete)
+    if at == step and is_main():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints.keep = kill
+main(finetune.run, finetune.Paths, finetune.Params)
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A base model and segments to learn from, with five pairs."""
+    folder = tmp_path_factory.mktemp("files")
+    tiny.save_gemma(folder / "base")
+    rows = [{"id": str(i), "src": f"{src} {i}", "tgt": tgt} for i, (src, tgt) in enumerate(TEXTS * 5)]
+    write_segments(folder / "train.jsonl", rows[:13])
+    write_segments(folder / "short.jsonl", rows[:5])
+    write_segments(folder / "dev.jsonl", SEGMENTS)
+    return folder
+
+
+def placed(files, place, train="train.jsonl", comet="none"):
+    here = {"train": files / train, "dev": files / "dev.jsonl", "base": files / "base", "comet": files / comet}
+    return Paths(**here, out=place / "out", history=place / "history")
+
+
+def launched(files, place, script=STAGES / "finetune.py", before=(), processes=1, paths=None, **changes):
+    """Run the stage in processes of its own, with DVC's root at `place`."""
+    place.mkdir(exist_ok=True)
+    params = parameters(place, KEYS | {key.replace("__", "."): value for key, value in changes.items()})
+    line = [*before, "--params", params, *LINE, *flags(paths or placed(files, place))]
+    return call(script, *line, processes=processes, root=place)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(files, tmp_path_factory):
+    """What a training of nine steps, three an epoch, writes when nothing cuts it off."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    done = launched(files, place, paths=placed(files, place, "short.jsonl"), finetune__save_steps=2)
+    assert done.returncode == 0, done.stderr
+    assert "going on" not in done.stdout
+    return place
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [({"rank": 0}, "rank"), ({"dropout": 1.0}, "dropout"), ({"target_modules": ()}, "target_modules is empty")],
+    ("save_steps", "step", "written", "goes_on"),
+    [
+        pytest.param(2, 4, "whole", 4, id="in the middle of an epoch"),
+        pytest.param(2, 6, "whole", 6, id="right after the end of an epoch"),
+        pytest.param(2, 6, "half", 4, id="while a checkpoint is written"),
+    ],
 )
-def test_refused_lora(changes, message):
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(LORA, **changes)
+def test_a_training_that_was_killed_ends_as_if_it_had_not_been(
+    files, undisturbed, tmp_path, save_steps, step, written, goes_on
+):
+    script = tmp_path / "cut_off.py"
+    script.write_text(CUT_OFF)
+    paths = placed(files, tmp_path, "short.jsonl")
+    killed = launched(files, tmp_path, script, (step, written), paths=paths, finetune__save_steps=save_steps)
+    assert killed.returncode == -signal.SIGKILL
+    assert not paths.out.exists()
+    done = launched(files, tmp_path, paths=paths, finetune__save_steps=save_steps)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"going on from the checkpoint after step {goes_on} of 9") == 1
+    for name in ("out", "history"):
+        assert tree(tmp_path / name) == tree(undisturbed / name)
+    assert list((tmp_path / ".cache" / "checkpoints").iterdir()) == []
+
+
+def losses(done):
+    """The loss of each optimizer step, as the Trainer prints it."""
+    return [float(loss) for loss in re.findall(r"\{'loss': ([0-9.]+)", done.stdout)]
+
+
+@pytest.fixture(scope="module")
+def alone(files, tmp_path_factory):
+    """One process, two micro batches of four a step, two steps an epoch, of which the second has three blank rows."""
+    place = tmp_path_factory.mktemp("alone")
+    tiny_comet.save_comet(files / "comet", tiny_comet.save_encoder(files / "encoder"))
+    paths = placed(files, place, comet="comet")
+    changes = {"finetune__batch_size": 8, "lora__dropout": 0.0, "finetune__select_by": "comet"}
+    done = launched(files, place, paths=paths, finetune__micro_batch_size=4, **changes)
+    assert done.returncode == 0, done.stderr
+    return paths, losses(done), changes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("micro", "checkpointing"),
+    [pytest.param(4, False, id="no accumulation"), pytest.param(2, True, id="accumulation and a blank micro batch")],
+)
+def test_two_processes_train_as_one_does(files, alone, tmp_path, micro, checkpointing):
+    one, expected, changes = alone
+    paths = placed(files, tmp_path, comet="comet")
+    own = {"finetune__micro_batch_size": micro, "finetune__gradient_checkpointing": checkpointing}
+    done = launched(files, tmp_path, processes=2, paths=paths, **own, **changes)
+    assert done.returncode == 0, done.stderr
+    assert len(expected) == 6
+    assert losses(done) == pytest.approx(expected, abs=1.0001e-4)
+    assert expected[-1] < expected[0] - 0.1
+    rows = [read_json(place.history / "epochs.json") for place in (one, paths)]
+    for row, found in zip(*rows, strict=True):
+        assert found == pytest.approx(row, abs=1.0001e-4)
+    assert (paths.history / "dev.jsonl").read_bytes() == (one.history / "dev.jsonl").read_bytes()
+    weights = [load_file(place.out / "adapter_model.safetensors") for place in (one, paths)]
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
+    assert done.stdout.count("epoch=1 ") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_from_a_checkpoint(files, tmp_path):
+    script = tmp_path / "cut_off.py"
+    script.write_text(CUT_OFF)
+    outs = []
+    for cut in (False, True):
+        place = tmp_path / str(cut)
+        paths = placed(files, place)
+        changes = {"paths": paths, "finetune__save_steps": 5, "processes": 2}
+        if cut:
+            assert launched(files, place, script, (10, "whole"), **changes).returncode != 0
+        done = launched(files, place, **changes)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("going on from the checkpoint after step 10 of 21") == cut
+        outs.append(tree(paths.out) | tree(paths.history))
+    assert outs[0] == outs[1]
+
+
+@pytest.mark.slow
+def test_a_batch_that_two_processes_cannot_share_is_told_once(files, tmp_path):
+    done = launched(files, tmp_path, processes=2, finetune__batch_size=1)
+    assert done.returncode == 1
+    assert done.stderr.count("error: params.yaml: batch_size 1 must be divisible by micro_batch_size 1 × 2") == 1

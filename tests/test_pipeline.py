@@ -211,7 +211,7 @@ def test_what_reruns(change: Change) -> None:
 
 
 def test_everything_reruns_from_the_seed_of_the_splits() -> None:
-    before = {"corpora", *(f"models@{name}" for name in ("source", "encoder", "lid"))}
+    before = {"corpora", *(f"models@{name}" for name in ("source", "encoder", "lid", "reverse"))}
     assert rerun(["prepare.seed"], [], {}) == set(STAGES) - before
 
 

@@ -14,10 +14,13 @@ import pytest
 from mt.errors import InputError
 from mt.near import Index
 from mt.params import load
+from mt.partition import REASONS, Corpora, Prepare
+from mt.partition import split as split_by
 from mt.prompt import Languages
 from mt.segments import Segment, write_segments
+from mt.tally import Tally
 from mt.text import key
-from prepare import REASONS, Corpora, Params, Paths, Prepare, run, split
+from prepare import Params, Paths, run
 
 ROOT = Path(__file__).parents[1]
 PREPARE = Prepare(
@@ -39,6 +42,8 @@ PREPARE = Prepare(
     rejected_sample=3,
 )
 PARAMS = Params(Languages("en", "ja"), ("cut", "own"), PREPARE)
+UNDOCUMENTED = [reason for reason in REASONS if reason != "same_document"]
+"""What is counted where no segment names a document."""
 KANA = "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわをん"
 TEST = {
     "id": "own:1",
@@ -66,6 +71,10 @@ def corpora(number: int = 60, mono: list[Segment] | None = None) -> Corpora:
 
 def sized(**sizes: int) -> Params:
     return replace(PARAMS, prepare=replace(PREPARE, **sizes))
+
+
+def split(whole: Corpora, params: Params) -> tuple[dict[str, list[Segment]], dict[str, Tally]]:
+    return split_by(whole, params.languages, params.testsets, params.prepare)
 
 
 def names(splits: dict[str, list[Segment]]) -> dict[str, list[str]]:
@@ -125,13 +134,30 @@ def test_counts_are_a_waterfall(paths: Paths) -> None:
     assert set(counts) == {"parallel", "splits"}
     waterfall = counts["parallel"]
     once = ("empty", "chars", "length_ratio", "words", "same_pair", "near_test")
-    assert waterfall["dropped"] == {reason: int(reason in once) for reason in REASONS}
-    assert waterfall["reasons"] == list(REASONS)
+    assert waterfall["dropped"] == {reason: int(reason in once) for reason in UNDOCUMENTED}
+    assert waterfall["reasons"] == UNDOCUMENTED
     assert (waterfall["read"], waterfall["kept"]) == (66, 60)
     assert {r["id"]: r["near"] for r in waterfall["rejected"] if "near" in r}["x:6"] == "own:1"
     assert counts["splits"]["tests/cut"]["segments"] == 5
     assert counts["splits"]["train"]["length_ratio"]["median"] == pytest.approx(14 / 27, abs=1e-3)
     assert set(counts["splits"]) == {"tests/own", "tests/cut", "dev", "comet", "train", "mono", "pool"}
+
+
+def test_documents_are_kept_in_the_files_and_their_rest_is_counted(paths: Paths) -> None:
+    told = [{**segment, "doc": f"d{i // 4}"} for i, segment in enumerate(pairs(60))]
+    write_segments(paths.raw / "parallel.jsonl", told)
+    run(paths, PARAMS)
+    found = {name: lines(getattr(paths, name)) for name in ("train", "dev", "comet", "mono", "pool")}
+    found["cut"] = lines(paths.tests / "cut.jsonl")
+    for name, segments in found.items():
+        assert list(segments[0]) == ["id", *(() if name == "mono" else ("src",)), "tgt", "doc"]
+    assert list(lines(paths.mono_refs)[0]) == ["id", "src"]
+    assert [s["id"] for s in found["train"][:4]] == [s["id"] for s in told if s["doc"] == found["train"][0]["doc"]]
+    # Of documents of 4, test's 5, dev's 3 and comet's 6 leave 3, 1 and 2; train's 8 and mono's 8 leave none.
+    waterfall = json.loads(paths.counts.read_text(encoding="utf-8"))["parallel"]
+    assert waterfall["dropped"] == {**dict.fromkeys(REASONS, 0), "same_document": 3 + 1 + 2}
+    assert waterfall["reasons"] == list(REASONS)
+    assert waterfall["kept"] == 60 - 6
 
 
 def test_no_text_stands_in_two_places() -> None:
@@ -217,7 +243,7 @@ def test_monolingual_text_of_its_own_is_cleaned_cut_and_kept_clear_of_tests(path
     assert lines(paths.mono_refs) == []
     counts = json.loads(paths.counts.read_text(encoding="utf-8"))["mono"]
     assert counts["dropped"] == {
-        **dict.fromkeys(REASONS, 0),
+        **dict.fromkeys(UNDOCUMENTED, 0),
         "chars": 1,
         "same_tgt": 1,
         "near_test": 1,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mt.prompt import Languages
 PARAMS = score.Params(
     languages=Languages("en", "ja"),
     template="{src_language}: {src}\n{tgt_language}: {tgt}\n",
-    score=score.Score(batch_size=2, repetition_ngram=3, copy_ngram=3),
+    score=score.Score(prefix="query: ", batch_size=2, repetition_ngram=3, copy_ngram=3),
 )
 RAW: list[dict[str, Any]] = [
     {"id": "m:1", "src": "It is a cat.", "tgt": "それは猫です。", "logprob": -0.5, "model": "m"},
@@ -30,8 +31,8 @@ REFS = [{"id": "m:3", "src": "It rains."}, {"id": "m:1", "src": "It is a cat."}]
 class FakeEncoder:
     """Texts without Japanese are one vector, texts with it another, half a right angle apart."""
 
-    def __init__(self, folder: Path) -> None:
-        assert folder.name == "encoder"
+    def __init__(self, folder: Path, prefix: str) -> None:
+        assert (folder.name, prefix) == ("encoder", "query: ")
 
     def embed(self, texts: Sequence[str], batch_size: int) -> NDArray[np.float32]:
         assert batch_size == 2
@@ -151,5 +152,6 @@ def test_a_broken_segment_is_named(paths: score.Paths, change: dict[str, object]
 
 @pytest.mark.parametrize("name", ["batch_size", "repetition_ngram", "copy_ngram"])
 def test_numbers_below_one_are_refused(name: str) -> None:
+    changed: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=f"{name} is 0; write"):
-        score.Score(**{"batch_size": 1, "repetition_ngram": 1, "copy_ngram": 1, name: 0})
+        replace(PARAMS.score, **changed)

@@ -5,84 +5,21 @@ tests run; the archives come from the user's cache and are downloaded only where
 """
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from mt.files import read_json
+from clone import Clone, cloned, ran
 from mt.params import read_tree
 from mt.results import SYSTEMS
 from mt.segments import read_segments
-from pipeline import PARAMS, ROOT, git, rerun, stages, tracked
+from pipeline import PARAMS, ROOT, rerun, stages
 
 pytestmark = pytest.mark.slow
 
 TESTSETS = read_tree(ROOT / "presets" / "smoke.yaml")["testsets"]
-
-
-@dataclass(frozen=True)
-class Clone:
-    """A clone of the repository on the smoke preset, everything made and committed."""
-
-    folder: Path
-
-    def call(self, *command: str) -> str:
-        """Run a command in it; what it prints, errors too."""
-        place = Path(sys.executable).parent
-        identity = {f"GIT_{role}_{key}": "smoke" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-        env = {
-            **os.environ,
-            **identity,
-            "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
-            "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site"),
-        }
-        done = subprocess.run(
-            command, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        assert done.returncode == 0, f"{command}:\n{done.stdout}"
-        return done.stdout
-
-    def dvc(self, *arguments: str) -> str:
-        return self.call(sys.executable, "-m", "dvc", *arguments)
-
-    def commit(self) -> None:
-        self.call("git", "add", "--all")
-        self.call("git", "commit", "--quiet", "--allow-empty", "--message", "smoke")
-
-    def reset(self) -> None:
-        """Put back what was committed.
-
-        Without git's index: DVC stages dvc.lock with a writer that does not smudge racy entries, after which git takes
-        a file of the same size that was changed in the second of its checkout for unchanged.
-        """
-        (self.folder / ".git" / "index").unlink()
-        self.call("git", "reset", "--quiet", "--hard")
-        self.dvc("checkout", "--quiet", "--force")
-
-    def summary(self) -> dict[str, dict[str, dict[str, float]]]:
-        """metrics/summary.json."""
-        tree: dict[str, dict[str, dict[str, float]]] = read_json(self.folder / "metrics/summary.json")
-        return tree
-
-    def replace(self, file: str, old: str, new: str) -> None:
-        """Replace a text that stands in a file once."""
-        path = self.folder / file
-        text = path.read_text(encoding="utf-8")
-        assert text.count(old) == 1, (file, old)
-        path.write_text(text.replace(old, new), encoding="utf-8")
-
-
-def ran(output: str) -> list[str]:
-    """The stages that DVC says it ran."""
-    return sorted(re.findall(r"^Running stage '(.+)':", output, flags=re.MULTILINE))
 
 
 class Made(NamedTuple):
@@ -97,22 +34,12 @@ class Made(NamedTuple):
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """A clone in which all is made, until the tests of this file end."""
     folder = tmp_path_factory.mktemp("smoke") / "a clone"
-    git("clone", "--quiet", str(ROOT), str(folder))
-    clone = Clone(folder)
-    try:
-        for path in clone.call("git", "ls-files", "-z").split("\0")[:-1]:
-            (folder / path).unlink()
-        for path in tracked():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / path, folder / path)
-        shutil.copyfile(ROOT / "presets" / "smoke.yaml", folder / PARAMS)
-        clone.commit()
+    preset = (ROOT / "presets" / "smoke.yaml").read_text(encoding="utf-8")
+    with cloned(folder, preset, {}) as clone:
         output = clone.dvc("repro")
         changed = clone.call("git", "status", "--porcelain", "-z", "--untracked-files=all").split("\0")[:-1]
         clone.commit()
         yield Made(clone, output, [line[3:] for line in changed])
-    finally:
-        shutil.rmtree(folder.parent)
 
 
 @pytest.fixture
@@ -197,3 +124,20 @@ def test_a_changed_test_set_is_translated_and_scored_alone(clone: Clone) -> None
     changed = json.loads(clone.dvc("status", "--json"))
     own = {name for name in stages() if name.endswith("-kyoto") or name == "evaluate@kyoto"}
     assert set(changed) == own | {"report"}
+
+
+def test_a_remote_takes_the_work_to_another_clone(clone: Clone) -> None:
+    remote, elsewhere = clone.folder.parent / "remote", clone.folder.parent / "elsewhere"
+    clone.dvc("remote", "add", "--default", "shared", str(remote))
+    clone.commit()
+    clone.dvc("push")
+    clone.call("git", "clone", "--quiet", str(clone.folder), str(elsewhere))
+    other = Clone(elsewhere, clone.environment)
+    other.dvc("pull", "data/hyps/ft/kyoto.jsonl")
+    assert (elsewhere / "data/hyps/ft/kyoto.jsonl").read_bytes() == (
+        clone.folder / "data/hyps/ft/kyoto.jsonl"
+    ).read_bytes()
+    assert ran(other.dvc("repro", "--pull", "--allow-missing")) == []
+    other.replace(PARAMS, "bootstrap_samples: 100\n", "bootstrap_samples: 50\n")
+    assert ran(other.dvc("repro", "--pull", "--allow-missing")) == sorted(rerun(["evaluate.bootstrap_samples"], [], {}))
+    assert not (elsewhere / "models/source").exists()

@@ -15,6 +15,7 @@ import pytest
 from mt.errors import InputError
 from mt.segments import write_segments
 from pipeline import PARAMS, ROOT, module
+from tiny import save_gemma
 
 preset = module("tools/preset.py")
 table = module("tools/table.py")
@@ -28,6 +29,7 @@ SUMMARY = {
         "ft": {"bleu": 2.0, "chrf": 11.5, "comet_mini": 0.4, "empty": 0, "ja": 1.0},
     },
     "tatoeba": {"other": {"bleu": 1.0}, "baseline": {"chrf": 2.0}},
+    "wmt24": {"ft": {"bleu": 20.0, "comet_wmt22-comet-da": 0.81239, "empty": 0, "de": 1.0}},
 }
 TABLE = """
 kyoto      bleu   chrf  comet_mini  empty      ja
@@ -39,6 +41,9 @@ ft_bt     10.00  12.00      0.4000      0  1.0000
 tatoeba   bleu  chrf
 baseline     -  2.00
 other     1.00     -
+
+wmt24   bleu  comet_wmt22-comet-da  empty      de
+ft     20.00                0.8124      0  1.0000
 """
 
 
@@ -100,7 +105,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["embedded", "smoke"])
+@pytest.mark.parametrize("name", ["embedded", "paper", "smoke", "wiki270m"])
 def test_a_preset_is_put_in_place(name: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     preset.main(["use", name])
     assert (project / PARAMS).read_bytes() == (project / "presets" / f"{name}.yaml").read_bytes()
@@ -158,7 +163,7 @@ class Terminal(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize(
-    ("stdin", "prompt"), [(io.TextIOWrapper, ""), (Terminal, "en> ")], ids=["a pipe", "a terminal"]
+    ("stdin", "prompt"), [(io.TextIOWrapper, ""), (Terminal, "English> ")], ids=["a pipe", "a terminal"]
 )
 def test_lines(
     stdin: Callable[[io.BytesIO], io.TextIOWrapper],
@@ -169,6 +174,12 @@ def test_lines(
     monkeypatch.setattr(sys, "stdin", stdin(io.BytesIO("A ｃat. \n\nA\u2028dog.".encode())))
     assert list(interactive.lines("en")) == ["A cat.", "", "A dog."]
     assert capsys.readouterr().out == prompt * 4
+
+
+def test_the_prompt_names_the_language(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(io.BytesIO(b"Ein Satz.\n")))
+    assert list(interactive.lines("de")) == ["Ein Satz."]
+    assert capsys.readouterr().out == "German> German> "
 
 
 def test_a_line_that_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +203,7 @@ def test_make_help_runs_nothing(tmp_path: Path) -> None:
 def made(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose models are made, by name only."""
     (project / "models" / "base").mkdir(parents=True)
-    (project / "models" / "base" / "model.safetensors").touch()
+    (project / "models" / "base" / "config.json").touch()
     shots = [{"id": str(number), "src": f"English {number}", "tgt": f"日本語{number}"} for number in range(9)]
     write_segments(project / "data" / "prepared" / "train.jsonl", shots)
     monkeypatch.setattr(interactive, "load_base", lambda *given: (("base", *given), "tokenizer"))
@@ -232,6 +243,28 @@ def test_every_line_gets_its_line(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"A cat.\n\nA dog.\n")))
     interactive.main("ft")
     assert capsys.readouterr().out == "<A cat.>\n\n<A dog.>\n"
+
+
+def test_weights_in_several_files_translate_any_pair(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    base = save_gemma(project / "models" / "base")
+    model = AutoModelForCausalLM.from_pretrained(base)
+    (base / "model.safetensors").unlink()
+    model.save_pretrained(base, max_shard_size="10KB")
+    assert len(list(base.glob("model-*.safetensors"))) > 1
+    shots = [{"id": str(number), "src": "Haus", "tgt": "house"} for number in range(4)]
+    write_segments(project / "data" / "prepared" / "train.jsonl", shots)
+    text = (project / PARAMS).read_text(encoding="utf-8")
+    (project / PARAMS).write_text(text.replace("src: en\n  tgt: ja", "src: de\n  tgt: en"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", Terminal(io.BytesIO(b"Ein Haus.\n")))
+    interactive.main("baseline")
+    out = capsys.readouterr().out
+    assert out.startswith("German> ")
+    assert out.count("German> ") == 2
+    assert out.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ from peft import LoraConfig, get_peft_model
 
 import tiny
 import translate
+from launch import STAGES, call, flags, parameters
 from mt.decode import Decoding
 from mt.errors import InputError
 from mt.lm import load_base, revision
-from mt.prompt import Languages
+from mt.prompt import Languages, Prompt
 from mt.segments import read_segments, write_segments
-from translate import Params, Paths, Prompt, System, Translate, run
+from mt.systems import System
+from translate import Params, Paths, Translate, run
 
 DECODING = Decoding("beam", 2, 1.0, 1.0, 1, 8, 3.0, 4, 400)
 BASELINE = System(genuine=False, synthetic=False)
@@ -90,3 +92,20 @@ def test_a_test_set_with_an_empty_reference(paths):
     write_segments(paths.test, [{"id": "0", "src": "A hat.", "tgt": " "}])
     with pytest.raises(InputError, match=r"test.jsonl:1: 'tgt' is missing or empty"):
         run(paths, PARAMS)
+
+
+@pytest.mark.slow
+def test_two_processes_write_what_one_writes(paths, tmp_path):
+    save_adapter(paths)
+    segments = [{"id": str(i), "src": "The cat sat on the mat. " * (i % 3 + 1), "tgt": "猫"} for i in range(11)]
+    write_segments(paths.test, segments)
+    params = parameters(tmp_path, {"translate.decode.batch_tokens": 400, "translate.decode.max_new_tokens": 8})
+    written = []
+    for processes in (1, 2):
+        line = ["--params", params, "--at", "system=systems.ft", *flags(paths)]
+        done = call(STAGES / "translate.py", *line, processes=processes, root=tmp_path)
+        assert done.returncode == 0, done.stderr
+        written.append(paths.out.read_bytes())
+        paths.out.unlink()
+    assert written[0] == written[1]
+    assert written[0].count(b"\n") == 11

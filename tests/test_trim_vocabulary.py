@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,13 @@ import pytest
 from transformers import AutoTokenizer
 
 import tiny
+import tiny_comet
+import tiny_hub
+import tiny_marian
 import trim_vocabulary
 from mt.errors import InputError
 from mt.files import sha256, write_json
+from mt.lm import load_base
 from mt.params import load, read_tree
 from mt.segments import write_segments
 from trim_vocabulary import Params, Paths, corpus, run
@@ -35,6 +40,15 @@ def paths(tmp_path: Path) -> Paths:
 def kind(request: pytest.FixtureRequest) -> str:
     value: str = request.param
     return value
+
+
+def save_unigram(folder: Path) -> None:
+    """The tiny Gemma with a tokenizer that is no byte-pair encoding."""
+    tiny.save_gemma(folder)
+    tiny_comet.save_encoder(folder / "other")
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (folder / "other" / name).replace(folder / name)
+    shutil.rmtree(folder / "other")
 
 
 def params(kind: str, tmp_path: Path) -> Params:
@@ -92,6 +106,65 @@ def test_mono_and_pool_may_be_empty(paths: Paths, tmp_path: Path) -> None:
     paths.pool.write_text("")
     run(paths, params("trimmed", tmp_path))
     assert provenance(paths.out)["vocabulary"]["kind"] == "trimmed"
+
+
+def test_full_takes_a_model_in_parts_and_gives_it_padding(paths: Paths, tmp_path: Path) -> None:
+    source = mistral(paths)
+    run(paths, params("full", tmp_path))
+    told = provenance(paths.out)
+    changed = {"tokenizer_config.json", "special_tokens_map.json"}
+    assert told["padding"] == "<unk>"
+    assert set(told["files"]) == {path.name for path in source.iterdir()} - {"provenance.json"}
+    for name, digest in told["files"].items():
+        assert digest == sha256(paths.out / name)
+        assert (digest == sha256(source / name)) == (name not in changed)
+        assert paths.out.joinpath(name).samefile(source / name) == (name not in changed)
+    model, tokenizer = load_base(paths.out, "float32")
+    assert tokenizer.pad_token_id == 0
+    assert model.get_input_embeddings().weight.shape[0] == told["vocabulary"]["after"]
+
+
+def test_trimmed_takes_a_model_in_parts_too(paths: Paths, tmp_path: Path) -> None:
+    source = mistral(paths)
+    run(paths, params("trimmed", tmp_path))
+    told = provenance(paths.out)
+    assert (told["padding"], "model.safetensors" in told["files"]) == ("<unk>", True)
+    assert told["vocabulary"]["after"] < told["vocabulary"]["before"]
+    before, after = AutoTokenizer.from_pretrained(source), AutoTokenizer.from_pretrained(paths.out)
+    for text in (*corpus(paths, params("trimmed", tmp_path)), "Köln, 龘"):
+        assert after.decode(after(text).input_ids, skip_special_tokens=True) == text.removeprefix(" ")
+    for text in corpus(paths, params("trimmed", tmp_path)):
+        assert after.tokenize(text) == before.tokenize(text)
+
+
+def mistral(paths: Paths) -> Path:
+    """Put a Mistral in two shards, which has no padding token, in the place of the source model."""
+    shutil.rmtree(paths.source)
+    tiny_hub.save_mistral(paths.source)
+    for name in ("consolidated.safetensors", "pytorch_model.bin", "modeling_mistral.py", "params.json", "README.md"):
+        (paths.source / name).unlink()
+    write_json(paths.source / "provenance.json", {"name": "m", "license": "none", "revision": "r1", "files": {}})
+    return paths.source
+
+
+@pytest.mark.parametrize(
+    ("save", "vocabulary", "message"),
+    [
+        (tiny_marian.save_marian, "full", "marian is no causal language model; name one in models.source"),
+        (tiny_marian.save_marian, "trimmed", "marian is no causal language model; name one in models.source"),
+        (save_unigram, "trimmed", "its model is Unigram, not BPE; set base.vocabulary to full"),
+    ],
+    ids=["sequence to sequence", "sequence to sequence, trimmed", "unigram"],
+)
+def test_a_model_of_another_kind_is_refused(
+    paths: Paths, tmp_path: Path, save: Any, vocabulary: str, message: str
+) -> None:
+    shutil.rmtree(paths.source)
+    save(paths.source)
+    write_json(paths.source / "provenance.json", {"name": "m", "license": "none", "revision": "r1", "files": {}})
+    with pytest.raises(InputError, match=message):
+        run(paths, params(vocabulary, tmp_path))
+    assert not paths.out.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""English in, the chosen system's Japanese out: a prompt on a terminal, line by line from standard input otherwise."""
+"""The source language in, the chosen system's translation out: a prompt on a terminal, else standard input by line."""
 
 import sys
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from mt.decode import Decoding, translate
 from mt.errors import InputError
 from mt.lm import Precision, load_adapted, load_base
 from mt.params import Key, load, read_tree
-from mt.prompt import FORWARD, Languages, Prompter
+from mt.prompt import FORWARD, NAMES, Languages, Prompter, examples
 from mt.segments import read_segments
+from mt.systems import System
 from mt.text import normalise
-from translate import System, examples
 
 PARAMS = Path("params.yaml")
 BASE, ADAPTERS, TRAIN = Path("models/base"), Path("models/adapters"), Path("data/prepared/train.jsonl")
@@ -42,13 +42,13 @@ def system(name: str, params: Params) -> tuple[Any, Any, Prompter]:
     systems = read_tree(PARAMS)["systems"]
     if name not in systems:
         raise InputError(f"no system is called {name!r}; write make translate SYSTEM=<one of {', '.join(systems)}>")
-    if not (BASE / "model.safetensors").is_file():
+    if not (BASE / "config.json").is_file():
         raise InputError(f"{BASE}: not made yet; run make repro first")
     if load(Chosen, PARAMS, {"system": f"systems.{name}"}).system.trained:
         model, tokenizer = load_adapted(BASE, ADAPTERS / name, params.precision)
         return model, tokenizer, Prompter(params.template, params.languages, FORWARD, [])
     model, tokenizer = load_base(BASE, params.precision)
-    shots = examples(read_segments(TRAIN, ("src", "tgt")), params.shots)
+    shots = examples(read_segments(TRAIN, ("src", "tgt")), params.shots, "prompt.shots")
     return model, tokenizer, Prompter(params.template, params.languages, FORWARD, shots)
 
 
@@ -60,7 +60,7 @@ def lines(language: str) -> Iterator[str]:
     """
     while True:
         if sys.stdin.isatty():
-            print(f"{language}> ", end="", flush=True)
+            print(f"{NAMES[language]}> ", end="", flush=True)
         line = sys.stdin.buffer.readline()
         if not line:
             return

@@ -72,7 +72,7 @@ def fetch(archive: Archive, cache: Path) -> Path:
     """
     path = cache / archive.file
     if not path.exists():
-        with _locked(cache):
+        with locked(cache):
             if not path.exists():
                 _download(archive, path)
     if (found := sha256(path)) != archive.sha256:
@@ -141,7 +141,7 @@ def _require_regular(regular: bool, path: Path, member: str) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Let one process at a time download into `folder`; the lock ends with the process, whatever ends it."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)

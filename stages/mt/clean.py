@@ -32,9 +32,9 @@ class Limits:
 
 
 def normalised(segment: Segment, languages: Languages) -> Segment:
-    """The segment's id and its texts in normal form."""
+    """The segment's id, its texts in normal form, and its document where it names one."""
     texts = {side: normalise(segment[side], getattr(languages, side)) for side in SIDES if side in segment}
-    return {"id": segment["id"], **texts}
+    return {"id": segment["id"], **texts, **({"doc": segment["doc"]} if "doc" in segment else {})}
 
 
 def fault(segment: Segment, languages: Languages, limits: Limits) -> str | None:

@@ -5,10 +5,12 @@ provenance.json with `name` and `files` (path → SHA-256).
 """
 
 import logging
+import os
+import pickle
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ CHECKPOINT = "checkpoints/model.ckpt"
 HPARAMS = "hparams.yaml"
 PROVENANCE = "provenance.json"
 REVISION_LENGTH = 12
+MEND = "in params.yaml pin a revision of comet.repo and of comet.encoder_repo that belong together"
+NO_WEIGHTS = ".position_ids"
+"""A table that older versions of transformers kept among the weights; newer ones make it."""
 
 
 class Comet:
@@ -35,7 +40,8 @@ class Comet:
         """Load a checkpoint once its digest is found to be the one in provenance.json.
 
         Raises:
-            InputError: a file is missing, or the checkpoint is not the one that provenance.json names.
+            InputError: a file is missing, the checkpoint is not the one that provenance.json names, or it does not fit
+                its hparams.yaml and its encoder.
         """
         provenance = read_json(folder / PROVENANCE)
         checkpoint = folder / CHECKPOINT
@@ -61,9 +67,10 @@ class Comet:
         return f"nrefs:1|checkpoint:{self.name}|revision:{self.revision}|unbabel-comet:{version('unbabel-comet')}"
 
     def score(self, srcs: Sequence[str], hyps: Sequence[str], refs: Sequence[str], batch_size: int) -> list[float]:
-        """Score each hypothesis, on the first GPU where there is one, in the order of the input.
+        """Score each hypothesis, on this process's GPU where there is one, in the order of the input.
 
-        A triple that stands more than once is scored once. An empty hypothesis is scored as it stands.
+        A triple that stands more than once is scored once. An empty hypothesis is scored as it stands. When it is
+        done, the checkpoint is in the main memory again, and the GPU's memory is free for others.
         """
         import torch
 
@@ -72,14 +79,20 @@ class Comet:
         if not distinct:
             return []
         samples = [{"src": src, "mt": hyp, "ref": ref} for src, hyp, ref in distinct]
-        with quiet():
-            found = self._model.predict(
-                samples,
-                batch_size=batch_size,
-                gpus=1 if torch.cuda.is_available() else 0,
-                num_workers=0,
-            )
-        self._model.trainer = None  # it would hold the samples
+        gpu = torch.cuda.is_available()
+        try:
+            with quiet():
+                found = self._model.predict(
+                    samples,
+                    batch_size=batch_size,
+                    gpus=int(gpu),
+                    devices=[torch.cuda.current_device()] if gpu else None,
+                    num_workers=0,
+                )
+        finally:
+            self._model.trainer = None  # it would hold the samples
+            if gpu:
+                torch.cuda.empty_cache()
         scores = dict(zip(distinct, found["scores"], strict=True))
         return [scores[triple] for triple in triples]
 
@@ -118,4 +131,46 @@ def _load(folder: Path) -> Any:
             checkpoint.parent.mkdir()
             checkpoint.symlink_to((folder / CHECKPOINT).resolve())
             yaml.dump(hparams, Path(place) / HPARAMS)
-            return load_from_checkpoint(str(checkpoint), reload_hparams=True, strict=True, local_files_only=True)
+            try:
+                stored, plain = _stored(checkpoint)
+                with nullcontext() if plain else _whole_pickle():
+                    model = load_from_checkpoint(
+                        str(checkpoint), reload_hparams=True, strict=False, local_files_only=True
+                    )
+            except (RuntimeError, KeyError, pickle.UnpicklingError) as error:
+                reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+                raise InputError(f"{folder}: unbabel-comet cannot load it ({reason}); {MEND}") from error
+    unlike = {name for name in model.state_dict().keys() ^ stored if not name.endswith(NO_WEIGHTS)}
+    if unlike:
+        raise InputError(f"{folder}: the checkpoint does not fit {HPARAMS} and encoder/ (see {min(unlike)}); {MEND}")
+    return model
+
+
+def _stored(checkpoint: Path) -> tuple[set[str], bool]:
+    """The names of the stored weights, and whether the file holds nothing that only a whole unpickling can read."""
+    import torch
+
+    plain = True
+    try:
+        content = torch.load(checkpoint, map_location="meta", mmap=True, weights_only=True)
+    except pickle.UnpicklingError:
+        plain = False
+        content = torch.load(checkpoint, map_location="meta", mmap=True, weights_only=False)
+    return set(content["state_dict"]), plain
+
+
+@contextmanager
+def _whole_pickle() -> Iterator[None]:
+    """Let torch unpickle all that a checkpoint holds, weights or not; its digest is known to be the pinned one.
+
+    unbabel-comet gives no way to ask for it but the environment.
+    """
+    key = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(key)
+    os.environ[key] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[key]
+        if before is not None:
+            os.environ[key] = before

@@ -1,16 +1,19 @@
 """The one engine that translates: for backtranslation, for development decoding and for the test sets."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tqdm import tqdm
 
 from mt.errors import InputError
 from mt.lm import batches, line_ends, pad_left
+from mt.processes import count, index, is_main, share
 from mt.prompt import Prompter
 from mt.segments import Segment
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,9 @@ def translate(
 ) -> list[str]:
     """Translate every segment: as many texts as segments, in their order, one line each, perhaps empty.
 
+    Under a launcher the processes share the batches, which are the same whatever the number of processes, and each
+    gets all texts.
+
     Args:
         model: a causal language model in evaluation mode.
         tokenizer: its tokenizer, whose padding is not its end of sequence.
@@ -72,14 +78,42 @@ def translate(
     limits = [decoding.limit(len(source)) for source in sources]
     costs = [(len(p) + limit) * decoding.beams for p, limit in zip(prompts, limits, strict=True)]
     engine = _Engine(model, tokenizer, decoding)
-    hyps = [""] * len(prompts)
-    with tqdm(total=len(prompts), unit="segment", desc="translate", delay=2) as bar:
-        for batch in batches(costs, decoding.batch_tokens):
+    grouped = batches(costs, decoding.batch_tokens)
+    mine = sum(map(len, grouped[index() :: count()]))
+    with tqdm(total=mine, unit="segment", desc="translate", delay=2, disable=not is_main()) as bar:
+
+        def write(batch: list[int]) -> list[str]:
             texts = engine.generate([prompts[i] for i in batch], [limits[i] for i in batch], batch[0])
-            for i, text in zip(batch, texts, strict=True):
-                hyps[i] = text
             bar.update(len(batch))
+            return texts
+
+        written = share(grouped, write)
+    hyps = [""] * len(prompts)
+    for batch, texts in zip(grouped, written, strict=True):
+        for i, text in zip(batch, texts, strict=True):
+            hyps[i] = text
     return hyps
+
+
+def halving(do: Callable[[list[int]], list[R]], rows: list[int]) -> list[R]:
+    """The results of `do(rows)`; out of memory, of its halves one after the other.
+
+    Raises:
+        InputError: not even one row fits into memory.
+    """
+    import torch
+
+    try:
+        return do(rows)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        if len(rows) == 1:
+            raise InputError("out of memory at a single segment; lower beams or max_new_tokens") from error
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    middle = len(rows) // 2
+    return halving(do, rows[:middle]) + halving(do, rows[middle:])
 
 
 class _Engine:
@@ -91,22 +125,11 @@ class _Engine:
 
     def generate(self, prompts: list[list[int]], limits: list[int], salt: int) -> list[str]:
         """Translations of one batch; out of memory, of its halves one after the other."""
-        import torch
 
-        try:
-            return self._generate(prompts, limits, salt)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            if len(prompts) == 1:
-                raise InputError(
-                    f"out of memory at one segment of {len(prompts[0])} tokens; lower beams or max_new_tokens"
-                ) from error
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        middle = len(prompts) // 2
-        first = self.generate(prompts[:middle], limits[:middle], salt)
-        return first + self.generate(prompts[middle:], limits[middle:], salt + middle)
+        def write(rows: list[int]) -> list[str]:
+            return self._generate([prompts[i] for i in rows], [limits[i] for i in rows], salt + rows[0])
+
+        return halving(write, list(range(len(prompts))))
 
     def _generate(self, prompts: list[list[int]], limits: list[int], salt: int) -> list[str]:
         import torch
@@ -115,7 +138,7 @@ class _Engine:
         decoding = self._decoding
         device = self._model.device
         roomy = self._roomy(max(map(len, prompts)) + max(limits))
-        shared = _common(prompts) if roomy else 0
+        shared = common(prompts) if roomy else 0
         rests = [prompt[shared:] for prompt in prompts]
         head = torch.tensor(prompts[0][:shared], dtype=torch.long).expand(len(prompts), -1)
         ids = torch.cat([head, pad_left(rests, self._tokenizer.pad_token_id)], 1).to(device)
@@ -130,14 +153,15 @@ class _Engine:
             bos_token_id=self._tokenizer.bos_token_id,
         )
         # Decoding between epochs must not move, or set back, the random numbers that training draws.
-        with torch.random.fork_rng(), torch.inference_mode():
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
             torch.manual_seed(decoding.seed + salt)
             written = self._model.generate(
                 ids,
                 attention_mask=mask,
                 past_key_values=self._cache(prompts[0][:shared], ids.shape[1] + max(limits)) if roomy else None,
                 generation_config=config,
-                stopping_criteria=StoppingCriteriaList([_row_limits(limits, ids.shape[1])]),
+                use_model_defaults=False,
+                stopping_criteria=StoppingCriteriaList([row_limits(limits, ids.shape[1])]),
             )
         return [self._text(row[:limit]) for row, limit in zip(written[:, ids.shape[1] :].tolist(), limits, strict=True)]
 
@@ -170,14 +194,14 @@ class _Engine:
         return " ".join(text.partition("\n")[0].split())
 
 
-def _common(prompts: list[list[int]]) -> int:
+def common(prompts: list[list[int]]) -> int:
     """How many tokens in front of every prompt, such as examples, are read once for all; a token of each is left."""
     most = min(map(len, prompts)) - 1
     return next((i for i in range(most) if len({prompt[i] for prompt in prompts}) > 1), most)
 
 
-def _row_limits(limits: list[int], start: int) -> Any:
-    """Ends each row at a length of its own; `generate` may hold several beams of a row side by side."""
+def row_limits(limits: list[int], start: int) -> Any:
+    """A stopping criterion: each row ends its own number of tokens after `start`, in all of its beams."""
     import torch
     from transformers import StoppingCriteria
 

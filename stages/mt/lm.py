@@ -1,37 +1,60 @@
 """The language model: its weights, its tokenizer, and the mean log-probability that it gives a text."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mt.errors import InputError
-from mt.files import sha256
+from mt.processes import device, share
 
 if TYPE_CHECKING:
     import torch
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
+BLOCK_BYTES = 1 << 20
 
-def load_base(base: Path, precision: Precision) -> tuple[Any, Any]:
-    """Load a causal language model and its tokenizer, on the GPU where there is one.
+
+def load_base(base: Path, precision: Precision, quantization: Any = None) -> tuple[Any, Any]:
+    """Load a causal language model and its tokenizer, on this process's GPU where there is one.
 
     Args:
-        base: a folder in Hugging Face form; nothing is fetched.
+        base: a folder in Hugging Face form with weights in safetensors; nothing is fetched, and none of its code runs.
         precision: the type of the weights.
+        quantization: how linear layers are held instead, as transformers' `quantization_config`; None for no other way.
 
     Raises:
-        InputError: the tokenizer pads with its end-of-sequence token, so that padding would hide ends.
+        InputError: the weights are not in safetensors, the model needs code of its own, or its tokenizer does not pad
+            with a token of its own, so that padding would hide ends.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, padding_side="left")
+    if not any(base.glob("*.safetensors")):
+        raise InputError(f"{base}: holds no weights in safetensors; name a model or a revision that has them")
+    safe = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left", **safe)
+        _check_padding(tokenizer, base)
+        model = AutoModelForCausalLM.from_pretrained(
+            base,
+            use_safetensors=True,
+            dtype=getattr(torch, precision),
+            quantization_config=quantization,
+            device_map={"": device()} if quantization else None,
+            **safe,
+        )
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise InputError(f"{base}: needs code of its own, which never runs here; name another model") from error
+    return (model if quantization else model.to(device())).eval(), tokenizer
+
+
+def _check_padding(tokenizer: Any, base: Path) -> None:
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         raise InputError(f"{base}/tokenizer_config.json: needs a pad_token other than the eos_token; name one there")
-    model = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype=getattr(torch, precision))
-    return model.to(device).eval(), tokenizer
 
 
 def load_adapted(base: Path, adapter: Path, precision: Precision) -> tuple[Any, Any]:
@@ -49,11 +72,26 @@ def load_adapted(base: Path, adapter: Path, precision: Precision) -> tuple[Any, 
 
 
 def revision(base: Path, adapter: Path | None) -> str:
-    """Name the exact weights: the first twelve digits of their SHA-256, base and adapter."""
-    named = "base:" + sha256(base / "model.safetensors")[:12]
-    if adapter:
-        named += " adapter:" + sha256(adapter / "adapter_model.safetensors")[:12]
-    return named
+    """Name the exact weights: the first twelve digits of their SHA-256, base and adapter.
+
+    Weights in several files count as one file, in the order of the names.
+
+    Raises:
+        InputError: a folder holds no weights.
+    """
+    return f"base:{_digest(base)}" + (f" adapter:{_digest(adapter)}" if adapter else "")
+
+
+def _digest(folder: Path) -> str:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise InputError(f"{folder}: holds no weights in safetensors; run `dvc repro` to make them")
+    whole = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                whole.update(block)
+    return whole.hexdigest()[:12]
 
 
 def line_ends(tokenizer: Any) -> list[int]:
@@ -67,7 +105,7 @@ def pad_left(rows: Sequence[Sequence[int]], fill: int) -> "torch.Tensor":
     import torch
 
     longest = max(map(len, rows))
-    return torch.tensor([[fill] * (longest - len(row)) + list(row) for row in rows])
+    return torch.tensor([[fill] * (longest - len(row)) + list(row) for row in rows], dtype=torch.long)
 
 
 def positions(mask: "torch.Tensor") -> "torch.Tensor":
@@ -78,6 +116,8 @@ def positions(mask: "torch.Tensor") -> "torch.Tensor":
 def mean_logprobs(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], batch_tokens: int) -> list[float]:
     """Mean natural log-probability per token of each continuation after its prompt.
 
+    Under a launcher the processes share the batches, and each gets all values.
+
     Args:
         model: a causal language model.
         tokenizer: its tokenizer.
@@ -87,9 +127,9 @@ def mean_logprobs(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], 
     import torch
 
     rows = [(tokenizer(p).input_ids, tokenizer(c, add_special_tokens=False).input_ids) for p, c in pairs]
-    found = [0.0] * len(rows)
     lengths = [len(prompt) + len(continuation) for prompt, continuation in rows]
-    for batch in batches(lengths, batch_tokens):
+
+    def score(batch: list[int]) -> list[float]:
         ids = pad_left([rows[i][0] + rows[i][1] for i in batch], tokenizer.pad_token_id).to(model.device)
         mask = pad_left([[1] * lengths[i] for i in batch], 0).to(model.device)
         keep = max(len(rows[i][1]) for i in batch) + 1
@@ -98,8 +138,13 @@ def mean_logprobs(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], 
                 input_ids=ids, attention_mask=mask, position_ids=positions(mask), logits_to_keep=keep, use_cache=False
             ).logits
         spread = logits[:, :-1].float().log_softmax(-1).gather(-1, ids[:, -keep + 1 :, None])[..., 0]
-        for row, i in zip(spread, batch, strict=True):
-            found[i] = float(row[-len(rows[i][1]) :].mean())
+        return [float(row[-len(rows[i][1]) :].mean()) for row, i in zip(spread, batch, strict=True)]
+
+    grouped = batches(lengths, batch_tokens)
+    found = [0.0] * len(rows)
+    for batch, values in zip(grouped, share(grouped, score), strict=True):
+        for i, value in zip(batch, values, strict=True):
+            found[i] = value
     return found
 
 

@@ -1,7 +1,8 @@
 """Near duplicates: texts that share most of their character n-grams."""
 
-from collections import Counter
-from itertools import chain
+from array import array
+
+import numpy as np
 
 from mt.text import key, ngrams
 
@@ -18,7 +19,8 @@ class Index:
     Case, width, punctuation and spaces so make no difference, and the order of clauses little. A key shorter than
     `ngram` is near only to the same key. A text without letters and digits is near to none.
 
-    A query costs as much as the added texts that hold its n-grams: fit for some ten thousand added texts.
+    A query costs as much as the added texts that hold its n-grams: fit for some ten thousand added texts, with which
+    a sentence takes a millisecond.
     """
 
     def __init__(self, ngram: int, jaccard: float, contained: float, contained_ngrams: int) -> None:
@@ -27,26 +29,25 @@ class Index:
         self._contained = contained
         self._contained_ngrams = contained_ngrams
         self._ids: list[str] = []
-        self._sizes: list[int] = []
-        self._holders: dict[str, list[int]] = {}
+        self._sizes = array("q")
+        self._holders: dict[str, array[int]] = {}
 
     def add(self, id_: str, text: str) -> None:
         """Add one text; several texts, such as both sides of a segment, may have one id."""
         grams = ngrams(key(text), self._ngram)
         for gram in grams:
-            self._holders.setdefault(gram, []).append(len(self._ids))
+            self._holders.setdefault(gram, array("q")).append(len(self._ids))
         self._ids.append(id_)
         self._sizes.append(len(grams))
 
     def find(self, text: str) -> str | None:
         """The id of the text added first among those that are near to this one, or None."""
         grams = ngrams(key(text), self._ngram)
-        common = Counter(chain.from_iterable(self._holders.get(gram, ()) for gram in grams))
-        near = [i for i, count in common.items() if self._is_near(count, len(grams), self._sizes[i])]
-        return self._ids[min(near)] if near else None
-
-    def _is_near(self, common: int, one: int, other: int) -> bool:
-        if common >= self._jaccard * (one + other - common):
-            return True
-        smaller = min(one, other)
-        return smaller >= self._contained_ngrams and common >= self._contained * smaller
+        holders = b"".join(self._holders[gram] for gram in grams if gram in self._holders)
+        common = np.bincount(np.frombuffer(holders, np.int64), minlength=1)
+        sizes = np.array(self._sizes[: len(common)], np.int64)
+        smaller = np.minimum(sizes, len(grams))
+        near = common >= self._jaccard * (len(grams) + sizes - common)
+        near |= (smaller >= self._contained_ngrams) & (common >= self._contained * smaller)
+        found = np.flatnonzero(near & (common > 0))
+        return self._ids[found[0]] if len(found) else None

@@ -7,28 +7,11 @@ from typing import Any
 
 from mt.markdown import EMPTY, code, escape, image, table
 from mt.page_data import comet_section, corpus_section, noise_section, training_section
-from mt.results import SYSTEMS, TestsetResult, Training, development_metrics
+from mt.paper import paper_section
+from mt.results import SYSTEMS, TestsetResult, Training, development_metrics, is_built
 from mt.samples import Sample
-from mt.wording import (
-    COMPARISONS,
-    SIGNIFICANT,
-    finding,
-    interval,
-    label,
-    number,
-    p_value,
-    signed,
-    significant,
-    stand_ins,
-)
-
-PAPER = {
-    "baseline": {"COMET": "0.460", "BLEU": "–"},
-    "bt": {"COMET": "0.468", "BLEU": "–"},
-    "ft": {"COMET": "0.589", "BLEU": "1.97"},
-    "ft_bt": {"COMET": "0.597", "BLEU": "1.41"},
-}
-"""COMET and BLEU of the paper's systems, as it prints them (arXiv 2511.12109)."""
+from mt.setup import Setup, comparisons, described, translator, unused
+from mt.wording import COMET, SIGNIFICANT, finding, interval, labels, number, p_value, signed, significant
 
 
 @dataclass(frozen=True)
@@ -38,7 +21,7 @@ class Measured:
     The last four are the JSON that comet, prepare, score and filter wrote.
     """
 
-    preset: str
+    setup: Setup
     testsets: Sequence[TestsetResult]
     trainings: Sequence[Training]
     samples: Sequence[Sample]
@@ -52,6 +35,16 @@ class Measured:
         """Every metric, in the order in which they are shown."""
         return list(self.testsets[0].signatures)
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Metric → its name for readers, those of the development set too."""
+        return labels([*self.metrics, *development_metrics(self.trainings)], is_built(self.comet))
+
+    @property
+    def comet_name(self) -> str:
+        """The name of the COMET checkpoint for readers."""
+        return ", ".join(self.names[metric] for metric in self.metrics if metric.startswith(COMET))
+
 
 def page(measured: Measured, plots: str) -> str:
     """The whole report.
@@ -63,14 +56,14 @@ def page(measured: Measured, plots: str) -> str:
     blocks = [
         *_head(measured),
         *_findings(measured),
-        *chain.from_iterable(_scores(testset) for testset in measured.testsets),
+        *chain.from_iterable(_scores(testset, measured.names) for testset in measured.testsets),
         *_figures(measured, plots),
         *_paper(measured),
         *_samples(measured),
-        *training_section(measured.trainings, development_metrics(measured.trainings), plots),
-        *noise_section(measured.noise, measured.filter, plots),
+        *_training(measured, plots),
+        *noise_section(measured.noise, measured.filter, translator(measured.setup), plots),
         *corpus_section(measured.prepared),
-        *comet_section(measured.comet, measured.metrics),
+        *comet_section(measured.comet, measured.comet_name),
         *_method(measured),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -80,23 +73,23 @@ def _head(measured: Measured) -> list[str]:
     names = ", ".join(escape(testset.name) for testset in measured.testsets)
     blocks = [
         "# Fine-tuning and backtranslation: what each did",
-        f"Preset {escape(measured.preset)}; test sets: {names}. Four systems:",
-        "\n".join(f"- `{system}`: {what}" for system, what in SYSTEMS.items()),
+        f"Preset {escape(measured.setup.preset)}; test sets: {names}. Four systems:",
+        "\n".join(f"- `{system}`: {what}" for system, what in described(measured.setup).items()),
     ]
-    if stand_in := ", ".join(label(metric) for metric in stand_ins(measured.metrics)):
+    if is_built(measured.comet):
         blocks.append(
-            f"> **{stand_in} is no published COMET checkpoint.** This pipeline builds it with unbabel-comet, small "
-            "enough for a machine without a model hub. Its figures rank the systems of one run; they cannot be set "
-            "beside COMET scores from anywhere else."
+            f"> **{measured.comet_name} is no published COMET checkpoint.** This pipeline builds it with "
+            "unbabel-comet, small enough for a machine without a model hub. Its figures rank the systems of one run; "
+            "they cannot be set beside COMET scores from anywhere else."
         )
     return blocks
 
 
 def _findings(measured: Measured) -> list[str]:
     lines = []
-    for comparison in COMPARISONS:
+    for comparison in comparisons(measured.setup.systems):
         lines.append(f"- **{comparison.does}** (`{comparison.a}` against `{comparison.b}`)")
-        lines += [f"  - {finding(testset, comparison)}" for testset in measured.testsets]
+        lines += [f"  - {finding(testset, comparison, measured.names)}" for testset in measured.testsets]
     bootstrap = measured.testsets[0].bootstrap
     return [
         "## What was gained and what was lost",
@@ -108,7 +101,7 @@ def _findings(measured: Measured) -> list[str]:
     ]
 
 
-def _scores(testset: TestsetResult) -> list[str]:
+def _scores(testset: TestsetResult, names: Mapping[str, str]) -> list[str]:
     metrics = list(testset.signatures)
     rows = [
         [f"`{system}`"]
@@ -116,7 +109,7 @@ def _scores(testset: TestsetResult) -> list[str]:
         + [str(result.empty), f"{100 * result.share:.1f} %"]
         for system, result in testset.systems.items()
     ]
-    names = [label(metric) for metric in metrics]
+    heads = [names[metric] for metric in metrics]
     differences = [
         [f"`{b}` \u2212 `{a}`", *(_difference(testset, b, a, metric) for metric in metrics)]
         for a, b in combinations(SYSTEMS, 2)
@@ -125,9 +118,9 @@ def _scores(testset: TestsetResult) -> list[str]:
         f"## Scores on {escape(testset.name)}",
         f"{testset.segments:,} segments. Empty: hypotheses without text; `{testset.language}`: the share of hypotheses "
         "that language ID finds to be in that language.",
-        table(["system", *names, "empty", f"`{testset.language}`"], "l" + "r" * (len(metrics) + 2), rows),
+        table(["system", *heads, "empty", f"`{testset.language}`"], "l" + "r" * (len(metrics) + 2), rows),
         f"Every pair of systems; in bold where p < {SIGNIFICANT}.",
-        table(["difference", *names], "l" + "r" * len(metrics), differences),
+        table(["difference", *heads], "l" + "r" * len(metrics), differences),
     ]
 
 
@@ -140,26 +133,22 @@ def _difference(testset: TestsetResult, a: str, b: str, metric: str) -> str:
 def _figures(measured: Measured, plots: str) -> list[str]:
     images = []
     for metric in measured.metrics:
-        alt = f"{label(metric)} of every system on every test set, with intervals; the tables above say the same"
+        alt = (
+            f"{measured.names[metric]} of every system on every test set, with intervals; the tables above say the same"
+        )
         images.append(image(alt, f"{plots}/scores_{metric}.png"))
     return ["## Scores with their intervals", "Dotted: the baseline.", "\n".join(images)]
 
 
 def _paper(measured: Measured) -> list[str]:
-    metrics = [metric for metric in measured.metrics if metric.startswith("comet_")] + ["bleu"]
-    rows = [[f"paper: {name}", *(PAPER[system][name] for system in SYSTEMS)] for name in ("COMET", "BLEU")]
-    for testset in measured.testsets:
-        for metric in metrics:
-            ours = [number(metric, testset.systems[system].scores[metric].value) for system in SYSTEMS]
-            rows.append([f"here, {escape(testset.name)}: {label(metric)}", *ours])
-    return [
-        "## Beside the paper",
-        "Fujita and Takada (arXiv 2511.12109, WMT 25) trained Mistral 7B v0.3 on 1,500 pairs of WikiCorpus and scored "
-        "with a COMET checkpoint that they do not name. **That is another model, another corpus and another checkpoint "
-        f"than those of the preset {escape(measured.preset)}: the figures are not comparable.** What can be read from "
-        "them is the direction within each row.",
-        table(["", *(f"`{system}`" for system in SYSTEMS)], "l" + "r" * len(SYSTEMS), rows),
-    ]
+    pairs = measured.prepared["splits"]["train"]["segments"]
+    names = {metric: measured.names[metric] for metric in measured.metrics}
+    return paper_section(measured.setup, pairs, measured.testsets, names, measured.comet)
+
+
+def _training(measured: Measured, plots: str) -> list[str]:
+    metrics = development_metrics(measured.trainings)
+    return training_section(measured.trainings, metrics, measured.names, unused(measured.setup), plots)
 
 
 def _samples(measured: Measured) -> list[str]:
@@ -178,14 +167,14 @@ def _samples(measured: Measured) -> list[str]:
         # Ids begin with their corpus, which most often has the test set's name.
         owner = "" if sample.id.startswith(f"{sample.testset}:") else f"{escape(sample.testset)}, "
         blocks.append(f"### {owner}{escape(sample.id)}")
-        head = ["", "text", *(label(metric) for metric in metrics)]
+        head = ["", "text", *(measured.names[metric] for metric in metrics)]
         blocks.append(table(head, "ll" + "r" * len(metrics), rows))
     return blocks
 
 
 def _method(measured: Measured) -> list[str]:
     signatures = [
-        [escape(testset.name), f"{testset.segments:,}", label(metric), code(signature)]
+        [escape(testset.name), f"{testset.segments:,}", measured.names[metric], code(signature)]
         for testset in measured.testsets
         for metric, signature in testset.signatures.items()
     ]

@@ -4,20 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mt.markdown import EMPTY, escape, image, table
-from mt.results import Training
-from mt.wording import label, number, stand_ins
+from mt.results import REVERSE, Training, is_built
+from mt.wording import number
 
-COMET_KEYS = (
-    "pairs",
-    "held_out",
-    "ranking_accuracy",
-    "ranking_pairs",
-    "accuracy_by_kind",
-    "score_by_kind",
-    "pearson",
-    "spearman",
-)
-PREPARED_KEYS = ("parallel", "splits")
+PREPARED_KEYS = ("parallel", "splits.train.segments")
 NOISE_KEYS = ("segments", "empty", "features", "oracle.segments", "oracle.corpus_chrf", "oracle.similarity")
 FILTER_KEYS = ("read", "kept", "dropped", "reasons", "alone", "oracle.kept", "oracle.dropped", "rejected")
 """What is read of those files."""
@@ -32,12 +22,16 @@ REJECTED_SHOWN = 1
 """Rejected segments that are shown of each reason; the stage's own file holds more."""
 
 
-def training_section(trainings: Sequence[Training], metrics: Sequence[str], plots: str) -> list[str]:
+def training_section(
+    trainings: Sequence[Training], metrics: Sequence[str], names: Mapping[str, str], unused: str, plots: str
+) -> list[str]:
     """Every epoch of every fine-tuning, with the one that was kept, and what the logs note.
 
     Args:
         trainings: in the order in which they are shown.
         metrics: the development scores that stand in them, in the same way.
+        names: metric → its name for readers.
+        unused: why the reverse model's adapter is not used, or nothing where it is.
         plots: the folder of the figures.
     """
     rows = []
@@ -46,43 +40,49 @@ def training_section(trainings: Sequence[Training], metrics: Sequence[str], plot
             scores = [number(m, epoch.scores[m]) if m in epoch.scores else "–" for m in metrics]
             cells = [f"`{training.system}`", str(epoch.epoch), f"{epoch.loss:.4f}", *scores]
             rows.append([f"**{cell}**" for cell in cells] if epoch.best else cells)
-    names = [f"development {label(metric)}" for metric in metrics]
+    heads = [f"development {names[metric]}" for metric in metrics]
     images = [
-        image(f"{name} by epoch and system; the table above says the same", f"{plots}/training_{metric}.png")
-        for metric, name in zip(["loss", *metrics], ["loss", *names], strict=True)
+        image(f"{head} by epoch and system; the table above says the same", f"{plots}/training_{metric}.png")
+        for metric, head in zip(["loss", *metrics], ["loss", *heads], strict=True)
     ]
+    text = (
+        "Loss: mean over the epoch's target tokens. The development set is decoded after every epoch, and the adapter "
+        "of the epoch in bold is the one that is used."
+    )
+    if any(training.system == REVERSE and training.epochs for training in trainings):
+        text += f" `{REVERSE}` translates the other way, so its figures stand on a scale of their own{unused}."
     return [
         "## Training",
-        "Loss: mean over the epoch's target tokens. The development set is decoded after every epoch, and the adapter "
-        "of the epoch in bold is the one that is used. `reverse` translates the other way, so its figures stand on a "
-        "scale of their own.",
-        table(["system", "epoch", "loss", *names], "l" + "r" * (len(names) + 2), rows),
-        "\n".join(f"- `{training.system}`: {_log(training.log)}" for training in trainings),
+        text,
+        table(["system", "epoch", "loss", *heads], "l" + "r" * (len(heads) + 2), rows),
+        "\n".join(f"- `{training.system}`: {_log(training)}" for training in trainings),
         "\n".join(images),
     ]
 
 
-def noise_section(noise: Mapping[str, Any], filtered: Mapping[str, Any], plots: str) -> list[str]:
-    """How noisy the backtranslation is, what the filter took away, and how the kept compare with the dropped."""
+def noise_section(noise: Mapping[str, Any], filtered: Mapping[str, Any], translator: str, plots: str) -> list[str]:
+    """How noisy the backtranslation is, what the filter took away, and how the kept compare with the dropped.
+
+    Args:
+        noise: what score measured.
+        filtered: what filter counted.
+        translator: what translated, as the beginning of a sentence.
+        plots: the folder of the figures.
+    """
     features = [
         [escape(name), *(f"{values[key]:.3f}" for key in ("mean", "p05", "p50", "p95"))]
         for name, values in noise["features"].items()
     ]
-    compared = [
-        [name, f"{side['segments']:,}", _known(side["chrf"], 2), _known(side["similarity"], 4)]
-        for name, side in (("kept", filtered["oracle"]["kept"]), ("dropped", filtered["oracle"]["dropped"]))
-    ]
     return [
         "## Backtranslation and its filter",
-        f"The reverse model translated {noise['segments']:,} monolingual segments; {100 * noise['empty']:.1f} % came "
+        f"{translator} translated {noise['segments']:,} monolingual segments; {100 * noise['empty']:.1f} % came "
         f"out empty. {_noise(noise['oracle'])}",
         table(["feature", "mean", "5 %", "median", "95 %"], "lrrrr", features),
         "What each threshold took away, in the order in which they are tried; alone: what it would have taken by "
         "itself.",
         _falls(["threshold", "dropped", "left", "alone"], filtered),
         image("Waterfall of the filter; the table above says the same", f"{plots}/filter.png"),
-        "The kept and the dropped against the set-aside source sentences, which no threshold sees:",
-        table(["", "segments", "mean chrF", "mean similarity"], "lrrr", compared),
+        *_compared(filtered["oracle"]),
         *_rejected(filtered),
     ]
 
@@ -107,10 +107,9 @@ def corpus_section(prepared: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def comet_section(measured: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
-    """What a stand-in is worth on held-out perturbations; nothing where COMET is a published checkpoint."""
-    names = ", ".join(label(metric) for metric in stand_ins(metrics))
-    if not names:
+def comet_section(measured: Mapping[str, Any], name: str) -> list[str]:
+    """What a stand-in, called `name`, is worth on held-out perturbations; nothing where COMET is a published one."""
+    if not is_built(measured):
         return []
     rows = [
         ["held-out references", f"{measured['held_out']:,}"],
@@ -124,7 +123,7 @@ def comet_section(measured: Mapping[str, Any], metrics: Sequence[str]) -> list[s
     ]
     return [
         "## What the stand-in is worth",
-        f"{names} learnt from {measured['pairs']:,} references, perturbed to graded severity; measured on others:",
+        f"{name} learnt from {measured['pairs']:,} references, perturbed to graded severity; measured on others:",
         table(["", "figure"], "lr", rows),
         table(["perturbation", "mean score", "ranked rightly"], "lrr", kinds),
     ]
@@ -144,7 +143,10 @@ def _falls(head: Sequence[str], counts: Mapping[str, Any]) -> str:
     return table(head, "l" + "r" * (len(head) - 1), [row + [""] * (len(head) - len(row)) for row in rows])
 
 
-def _log(log: Mapping[str, Any]) -> str:
+def _log(training: Training) -> str:
+    log = training.log
+    if not training.epochs:
+        return "; ".join(map(escape, log["notes"])) + "."
     segments = log["segments"]
     text = f"{log['steps']:,} of {log['planned_steps']:,} steps on {segments['kept']:,} segments"
     for reason, count in segments["dropped"].items():
@@ -159,6 +161,19 @@ def _noise(oracle: Mapping[str, Any]) -> str:
         f"Against the set-aside source of {oracle['segments']:,} of them: corpus chrF {oracle['corpus_chrf']:.2f}, "
         f"mean segment chrF {oracle['chrf']:.2f}, mean cosine of sentence vectors {oracle['similarity']:.4f}."
     )
+
+
+def _compared(oracle: Mapping[str, Any]) -> list[str]:
+    sides = [(name, oracle[name]) for name in ("kept", "dropped")]
+    if not any(side["segments"] for _, side in sides):
+        return []
+    rows = [
+        [name, f"{side['segments']:,}", _known(side["chrf"], 2), _known(side["similarity"], 4)] for name, side in sides
+    ]
+    return [
+        "The kept and the dropped against the set-aside source sentences, which no threshold sees:",
+        table(["", "segments", "mean chrF", "mean similarity"], "lrrr", rows),
+    ]
 
 
 def _rejected(filtered: Mapping[str, Any]) -> list[str]:

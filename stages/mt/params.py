@@ -38,9 +38,9 @@ SECTIONS = (
 )
 SHARED = {
     "systems": ("baseline", "bt", "ft", "ft_bt"),
-    "models": ("source", "encoder", "lid"),
+    "models": ("source", "encoder", "lid", "reverse"),
     "prompt": ("template", "shots"),
-    "reverse": ("lora", "finetune"),
+    "reverse": ("model", "shots", "lora", "finetune"),
 }
 """Sections of which a stage reads a part, so that no stage's dataclass knows all their keys."""
 

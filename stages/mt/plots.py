@@ -4,12 +4,13 @@ Only matplotlib's own fonts are used, so text is Latin. Colours: Okabe and Ito, 
 system has a marker of its own too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from mt.results import SYSTEMS, TestsetResult, Training, development_metrics
-from mt.wording import label, number
+from mt.wording import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,18 +56,38 @@ Step = tuple[str, int]
 WIDTH = 5.6
 """Inches; narrow, so that the text can still be read where a phone shows the figure at 360 pixels."""
 
+TITLE = 44
+"""Characters of a title's line that are sure to fit."""
 
-def draw(folder: Path, testsets: Sequence[TestsetResult], trainings: Sequence[Training], steps: Sequence[Step]) -> None:
-    """Write every figure into `folder`: scores_<metric>.png, training_<metric>.png and filter.png."""
+
+def draw(
+    folder: Path,
+    testsets: Sequence[TestsetResult],
+    trainings: Sequence[Training],
+    steps: Sequence[Step],
+    names: Mapping[str, str],
+) -> None:
+    """Write every figure into `folder`: scores_<metric>.png, training_<metric>.png and filter.png.
+
+    Args:
+        folder: it is there.
+        testsets: a panel each.
+        trainings: a curve each.
+        steps: the filter's waterfall.
+        names: metric → its name for readers.
+    """
     import matplotlib
     from matplotlib import style
 
     # The reader's own matplotlibrc must not show in the bytes.
     with matplotlib.rc_context(), style.context(["default", STYLE]):
         for metric in testsets[0].signatures:
-            _save(scores_figure(testsets, metric), folder / f"scores_{metric}.png")
+            _save(scores_figure(testsets, metric, names[metric]), folder / f"scores_{metric}.png")
         for metric in ["loss", *development_metrics(trainings)]:
-            _save(training_figure(trainings, metric), folder / f"training_{metric}.png")
+            _save(
+                training_figure(trainings, metric, names.get(metric, "training loss")),
+                folder / f"training_{metric}.png",
+            )
         _save(waterfall_figure(steps), folder / "filter.png")
 
 
@@ -98,8 +119,11 @@ def curve(training: Training, metric: str) -> list[tuple[int, float]]:
     return [(epoch.epoch, epoch.scores[metric]) for epoch in training.epochs if metric in epoch.scores]
 
 
-def scores_figure(testsets: Sequence[TestsetResult], metric: str) -> "Figure":
-    """One metric: a panel for each test set, in it each system's score and interval; dotted, the baseline's score."""
+def scores_figure(testsets: Sequence[TestsetResult], metric: str, name: str) -> "Figure":
+    """One metric: a panel for each test set, in it each system's score and interval; dotted, the baseline's score.
+
+    `name` is the metric's for readers.
+    """
     figure = _figure(0.75 + 1.5 * len(testsets))
     axes = figure.subplots(len(testsets), 1, squeeze=False, sharex=True)[:, 0]
     for axis, testset in zip(axes, testsets, strict=True):
@@ -121,14 +145,14 @@ def scores_figure(testsets: Sequence[TestsetResult], metric: str) -> "Figure":
         axis.set_ylim(len(testset.systems) - 0.4, -0.6)
         axis.grid(visible=False, axis="y")
         axis.tick_params(axis="y", length=0)
-        axis.set_title(f"{testset.name}, {testset.segments} segments")
-    axes[-1].set_xlabel(label(metric))
+        axis.set_title(fill(f"{testset.name}, {testset.segments:,} segments", TITLE))
+    axes[-1].set_xlabel(name)
     return figure
 
 
-def training_figure(trainings: Sequence[Training], metric: str) -> "Figure":
-    """The loss or a development score by epoch: above, the systems that translate forward; below, the reverse model,
-    since another language is another scale. The kept epoch is ringed.
+def training_figure(trainings: Sequence[Training], metric: str, name: str) -> "Figure":
+    """The loss or a development score by epoch: above, the systems that translate forward; below, the reverse model
+    where it was trained, since another language is another scale. The kept epoch is ringed. `name` is for readers.
     """
     shown = [training for training in trainings if curve(training, metric)]
     panels = [[t for t in shown if t.system in SYSTEMS], [t for t in shown if t.system not in SYSTEMS]]
@@ -140,7 +164,7 @@ def training_figure(trainings: Sequence[Training], metric: str) -> "Figure":
         for training in panel:
             _draw_curve(axis, training, metric)
         axis.set_title(title)
-        axis.set_ylabel("training loss" if metric == "loss" else label(metric), wrap=True)
+        axis.set_ylabel(name, wrap=True)
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.5)
     last = max(len(training.epochs) for training in shown)
     axes[-1].set_xticks(range(1, last + 1, max(1, last // 8)))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Formatter
 
+from mt.errors import InputError
 from mt.segments import Segment
 
 NAMES = {"de": "German", "en": "English", "fr": "French", "ja": "Japanese", "ko": "Korean", "zh": "Chinese"}
@@ -56,6 +57,30 @@ def check_template(template: str) -> None:
         raise ValueError("template: must hold {src} once and, after it, {tgt} once")
     if not template.partition("{tgt}")[2].startswith("\n"):
         raise ValueError("template: a line break must follow {tgt}, since translations end at the end of a line")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The section `prompt` of params.yaml: `shots` is how many examples stand in front where nothing is trained."""
+
+    template: str
+    shots: int
+
+    def __post_init__(self) -> None:
+        check_template(self.template)
+        if self.shots < 0:
+            raise ValueError(f"shots must not be negative, not {self.shots}; write 0 for no examples")
+
+
+def examples(train: Sequence[Segment], shots: int, key: str) -> Sequence[Segment]:
+    """The first `shots` training segments, whose order is already random; `key` is what params.yaml calls that number.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    if shots > len(train):
+        raise InputError(f"params.yaml: {key}: {shots} is more than the {len(train)} training segments; lower it")
+    return train[:shots]
 
 
 def labels(template: str, languages: Languages) -> list[str]:

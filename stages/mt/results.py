@@ -12,17 +12,29 @@ from mt.files import read_json
 
 T = TypeVar("T")
 
-SYSTEMS = {
-    "baseline": "the base model, prompted with examples from the training set",
-    "bt": "fine-tuned on backtranslated pairs only",
-    "ft": "fine-tuned on genuine pairs only",
-    "ft_bt": "fine-tuned on genuine and backtranslated pairs",
-}
+SYSTEMS = ("baseline", "bt", "ft", "ft_bt")
 """The four systems of the study, in the order in which they are shown."""
 
+REVERSE = "reverse"
+"""The model that backtranslates; it alone may stay without a training of its own."""
 
-TRAINED = ("reverse", "bt", "ft", "ft_bt")
+TRAINED = (REVERSE, *SYSTEMS[1:])
 """What is fine-tuned: the reverse model, and every system but the baseline."""
+
+BUILT_KEYS = (
+    "pairs",
+    "held_out",
+    "ranking_accuracy",
+    "ranking_pairs",
+    "accuracy_by_kind",
+    "score_by_kind",
+    "pearson",
+    "spearman",
+)
+"""What is measured of a COMET checkpoint that is built here, a stand-in."""
+
+PUBLISHED_KEYS = ("checkpoint", "repo", "revision")
+"""What is told of a published one instead."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ def metric_order(metrics: Sequence[str]) -> list[str]:
 
 def development_metrics(trainings: Sequence[Training]) -> list[str]:
     """Every metric of any training's development set, in the order of `metric_order`."""
-    return metric_order([metric for training in trainings for metric in training.epochs[0].scores])
+    return metric_order([metric for training in trainings for row in training.epochs[:1] for metric in row.scores])
 
 
 def read_testset(path: Path) -> TestsetResult:
@@ -154,7 +166,7 @@ def read_testset(path: Path) -> TestsetResult:
 
 
 def read_training(folder: Path, system: str) -> Training:
-    """Read epochs.json and log.json of one fine-tuning, as `finetune` writes them.
+    """Read epochs.json and log.json of one fine-tuning, as `finetune` writes them; only `reverse` may have no epoch.
 
     Raises:
         InputError: one is missing or lacks a key that the report needs.
@@ -167,9 +179,24 @@ def read_training(folder: Path, system: str) -> Training:
         if not all(map(math.isfinite, (loss, *scores.values()))):
             raise InputError(f"{path}: epoch {row.get('epoch')}: not a finite number; lower the learning rate")
         epochs.append(Epoch(need(row, "epoch", int, path), loss, scores, need(row, "best", bool, path)))
-    if not epochs:
+    if not epochs and system != REVERSE:
         raise InputError(f"{path}: holds no epoch; run `dvc repro` again")
     return Training(system, epochs, read_json(folder / "log.json"))
+
+
+def read_comet(path: Path) -> dict[str, Any]:
+    """Read what is known of the COMET checkpoint: BUILT_KEYS of one that is built here, else PUBLISHED_KEYS.
+
+    Raises:
+        InputError: it is missing, no object, or lacks a key.
+    """
+    tree = read_json(path)
+    return read_keys(path, BUILT_KEYS if is_built(tree) else PUBLISHED_KEYS)
+
+
+def is_built(comet: Any) -> bool:
+    """Whether a COMET checkpoint is built here: that is so where its ranking was measured, whatever its name."""
+    return isinstance(comet, dict) and any(key in comet for key in BUILT_KEYS)
 
 
 def read_keys(path: Path, keys: Sequence[str]) -> dict[str, Any]:

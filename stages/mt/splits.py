@@ -1,7 +1,12 @@
-"""Splits of a corpus that stay as they are when something else changes: hash order, each text once, drawing."""
+"""Splits of a corpus that stay as they are when something else changes: hash order, each text once, drawing.
+
+Segments that name a document (`doc`) stand together in every order here, in that of the corpus, and no document is in
+two splits; a segment that names none is its own.
+"""
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from mt.errors import InputError
 from mt.near import Index
@@ -13,11 +18,30 @@ SIDES = ("src", "tgt")
 
 
 def ordered(segments: Iterable[Segment], seed: int, name: str) -> list[Segment]:
-    """The segments in the order of the SHA-256 of `<seed>:<name>:<id>`.
+    """The segments in the order of the SHA-256 of `<seed>:<name>:<document, or id where there is none>`.
 
-    Which of two comes first depends on nothing but their ids, so that one segment more or less moves no other.
+    Which of two comes first depends on nothing but their names, so that one segment more or less moves no other.
+    Segments of one document keep their order.
     """
-    return sorted(segments, key=lambda s: hashlib.sha256(f"{seed}:{name}:{s['id']}".encode()).digest())
+    return sorted(segments, key=lambda s: hashlib.sha256(f"{seed}:{name}:{s.get('doc', s['id'])}".encode()).digest())
+
+
+def backwards(segments: Iterable[Segment]) -> list[Segment]:
+    """The documents from the last to the first, each in its own order."""
+    documents = [list(document) for _, document in groupby(segments, lambda s: (s.get("doc"), s.get("doc") or s["id"]))]
+    return [segment for document in reversed(documents) for segment in document]
+
+
+def elsewhere(segments: Iterable[Segment], drawn: Iterable[Segment], tally: Tally) -> list[Segment]:
+    """The segments that are of no document of those drawn; the rest are dropped, as `same_document`."""
+    documents = {segment["doc"] for segment in drawn if "doc" in segment}
+    kept = []
+    for segment in segments:
+        if segment.get("doc") in documents:
+            tally.drop("same_document", segment)
+        else:
+            kept.append(segment)
+    return kept
 
 
 def unique(segments: Iterable[Segment], tally: Tally) -> list[Segment]:
@@ -74,7 +98,8 @@ def draw(
         wanted: how many.
         parameter: what the user calls that number.
         taken: what was drawn before.
-        tally: gets the segments that were passed over, as `near_duplicate`; they are gone.
+        tally: gets the segments that were passed over, as `near_duplicate`, and what was not needed of the last
+            document, as `same_document`; they are gone.
 
     Returns:
         The drawn, and the rest in their order.
@@ -85,7 +110,7 @@ def draw(
     drawn: list[Segment] = []
     for position, segment in enumerate(segments):
         if len(drawn) == wanted:
-            return drawn, list(segments[position:])
+            return drawn, elsewhere(segments[position:], drawn, tally)
         for one in apart([segment], taken, "near_duplicate", tally):
             add(one, taken)
             drawn.append(one)

@@ -1,67 +1,15 @@
-"""Fine-tuning through transformers' Trainer: examples, batches, and a loss on target tokens only."""
+"""Fine-tuning through transformers' Trainer: a loss on target tokens only, the same on one process and on many."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from mt.lm import Precision, pad_left, positions
-from mt.prompt import Prompter
-from mt.segments import Segment
-from mt.tally import Tally
-
-IGNORED = -100
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long, how fast and in which precision a model is fine-tuned; the names are TrainingArguments' own."""
-
-    seed: int
-    epochs: int
-    learning_rate: float
-    schedule: Literal["cosine", "linear", "constant_with_warmup"]
-    warmup_steps: int
-    weight_decay: float
-    max_grad_norm: float
-    batch_size: int
-    micro_batch_size: int
-    precision: Precision
-    gradient_checkpointing: bool
-    group_by_length: bool
-
-
-Example = dict[str, Any]
-"""One training text: `input_ids`, of which the last `target_tokens` are learnt."""
-
-
-def examples(
-    tokenizer: Any, prompter: Prompter, segments: Sequence[Segment], max_tokens: int, tally: Tally
-) -> list[Example]:
-    """Tokenize segments; those of more than `max_tokens` tokens are dropped and counted."""
-    kept = []
-    for segment in segments:
-        prompt = tokenizer(prompter.prompt(segment)).input_ids
-        target = tokenizer(prompter.continuation(segment), add_special_tokens=False).input_ids
-        if len(prompt) + len(target) > max_tokens:
-            tally.drop("more than max_tokens tokens", segment)
-        else:
-            tally.keep()
-            kept.append({"input_ids": prompt + target, "target_tokens": len(target)})
-    return kept
-
-
-def collate(batch: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
-    """Stack examples so that all targets end together, [rows, longest]: then only the last columns need logits."""
-    rows = [example["input_ids"] for example in batch]
-    ids = pad_left(rows, pad)
-    mask = pad_left([[1] * len(row) for row in rows], 0)
-    labels = pad_left([row[-example["target_tokens"] :] for row, example in zip(rows, batch, strict=True)], IGNORED)
-    labels = torch.nn.functional.pad(labels, (ids.shape[1] - labels.shape[1], 0), value=IGNORED)
-    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions(mask), "labels": labels}
+from mt.processes import index
+from mt.rows import IGNORED, Example, Order, blank, collate
+from mt.schedule import Schedule, accumulation
 
 
 class TargetTrainer(Trainer):  # type: ignore[misc]
@@ -70,6 +18,8 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
     The vocabulary is most of a small multilingual model, so logits at prompt positions would be most of the time.
     """
 
+    order: Order
+
     def compute_loss(
         self,
         model: Any,
@@ -77,40 +27,86 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | None = None,
     ) -> Any:
-        """Cross-entropy, summed over target tokens, divided by their number in the whole effective batch."""
+        """Cross-entropy, summed over target tokens, divided by their number in the whole effective batch.
+
+        Gradients and logged losses are means over processes, so each process gives its sum that many times.
+        """
         labels = inputs.pop("labels")
-        width = int((labels != IGNORED).sum(-1).max())
+        width = max(int((labels != IGNORED).sum(-1).max()), 1)
         outputs = model(**inputs, logits_to_keep=width + 1, use_cache=False)
         logits = outputs.logits[:, :-1].float()
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), labels[:, -width:].flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        loss = loss / (num_items_in_batch if num_items_in_batch is not None else (labels != IGNORED).sum())
+        if num_items_in_batch is None:
+            loss = loss / (labels != IGNORED).sum()
+        else:
+            loss = loss / num_items_in_batch * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
+        return self.order
 
-class EpochEnd(TrainerCallback):  # type: ignore[misc]
-    """Calls `judge(epoch, mean training loss)` after every epoch and stops when it returns False."""
 
-    def __init__(self, judge: Callable[[int, float], bool]) -> None:
-        self._judge = judge
-        self._losses: list[float] = []
+class OneDevice(TrainingArguments):  # type: ignore[misc]
+    """Arguments under which a process trains on one GPU, even where it sees several: no DataParallel."""
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-        """Gather the loss of each optimizer step."""
-        if "loss" in logs:
-            self._losses.append(logs["loss"])
+    @property
+    def n_gpu(self) -> int:
+        """At most one."""
+        visible: int = super().n_gpu
+        return min(visible, 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Without a number where it is the CPU: under a launcher it has one, and then no checkpoint can be loaded."""
+        own: torch.device = super().device
+        return torch.device("cpu") if own.type == "cpu" else own
+
+
+class Epochs(TrainerCallback):  # type: ignore[misc]
+    """After every epoch, judges it and stops where the judge says so; keeps a checkpoint every `save_steps` steps.
+
+    One that falls due at the end of an epoch is kept once the epoch is judged, so that none has to be judged again.
+
+    Args:
+        judge: called with the epoch, from 1, and its mean training loss; says whether to go on.
+        keep: called with the number of steps so far when the Trainer has written a checkpoint, in every process.
+        steps: optimizer steps an epoch.
+        save_steps: optimizer steps between checkpoints.
+    """
+
+    def __init__(
+        self, judge: Callable[[int, float], bool], keep: Callable[[int], None], steps: int, save_steps: int
+    ) -> None:
+        self._judge, self._keep, self._steps, self._save_steps = judge, keep, steps, save_steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask for a checkpoint inside an epoch."""
+        control.should_save = state.global_step % self._steps != 0 and state.global_step % self._save_steps == 0
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
-        """Judge the epoch with the model in evaluation mode."""
+        """Judge the epoch with the model in evaluation mode; ask for a checkpoint at its end."""
+        rows = [row for row in state.log_history if "loss" in row and row["step"] > state.global_step - self._steps]
         model.eval()
-        control.should_training_stop |= not self._judge(round(state.epoch), sum(self._losses) / len(self._losses))
-        self._losses.clear()
+        go_on = self._judge(round(state.epoch), sum(row["loss"] for row in rows) / len(rows))
         model.train()
+        control.should_training_stop |= not go_on
+        control.should_save = not control.should_training_stop and state.global_step % self._save_steps == 0
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Pass on that a checkpoint is written."""
+        self._keep(state.global_step)
 
 
 def trainer(
-    model: Any, data: list[Example], pad: int, schedule: Schedule, folder: Path, judge: Callable[[int, float], bool]
+    model: Any,
+    data: list[Example],
+    pad: int,
+    schedule: Schedule,
+    folder: Path,
+    judge: Callable[[int, float], bool],
+    keep: Callable[[int], None],
 ) -> TargetTrainer:
     """Set up the Trainer.
 
@@ -119,14 +115,18 @@ def trainer(
         data: the training examples.
         pad: the padding id.
         schedule: how to train.
-        folder: where the Trainer may write.
-        judge: called after every epoch, see EpochEnd.
+        folder: where the Trainer may write; a checkpoint goes to checkpoint-<step> in it.
+        judge: called after every epoch, see Epochs.
+        keep: called after every checkpoint, see Epochs.
+
+    Raises:
+        InputError: as `accumulation`.
     """
-    arguments = TrainingArguments(
+    arguments = OneDevice(
         output_dir=str(folder),
         num_train_epochs=schedule.epochs,
         per_device_train_batch_size=schedule.micro_batch_size,
-        gradient_accumulation_steps=schedule.batch_size // schedule.micro_batch_size,
+        gradient_accumulation_steps=accumulation(schedule),
         learning_rate=schedule.learning_rate,
         lr_scheduler_type=schedule.schedule,
         warmup_steps=schedule.warmup_steps,
@@ -135,9 +135,8 @@ def trainer(
         bf16=schedule.precision == "bfloat16",
         fp16=schedule.precision == "float16",
         gradient_checkpointing=schedule.gradient_checkpointing,
-        group_by_length=schedule.group_by_length,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
         seed=schedule.seed,
-        data_seed=schedule.seed,
         optim="adamw_torch",
         logging_steps=1,
         save_strategy="no",
@@ -145,13 +144,18 @@ def trainer(
         remove_unused_columns=False,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,
     )
+    order = Order([len(row["input_ids"]) for row in data], schedule.batch_size, schedule.seed, schedule.group_by_length)
     made = TargetTrainer(
         model=model,
         args=arguments,
-        train_dataset=data,
+        train_dataset=[*data, blank(pad)],
         data_collator=lambda batch: collate(batch, pad),
-        callbacks=[EpochEnd(judge)],
+        callbacks=[Epochs(judge, keep, order.steps, schedule.save_steps)],
     )
+    made.order = order
     made.model_accepts_loss_kwargs = True
+    if index():  # the Trainer gives every process the same random numbers, and so the same dropout
+        torch.manual_seed(schedule.seed + index())
     return made

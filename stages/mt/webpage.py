@@ -13,11 +13,12 @@ from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
 from mt.errors import InputError
+from mt.prompt import Languages
 
 SCRIPT = "々-〇ぁ-ヿ㐀-䶿一-鿿豈-﫿ｦ-ﾟ"
 AROUND = SCRIPT + "、-〟！-･0-9A-Za-z…―"
-JAPANESE = re.compile(f"[「『（〈《【]*[{SCRIPT}]+(?:[{AROUND}]*[{SCRIPT}]+)*[、-〟！-･…]*")
-"""A run of Japanese script with the punctuation, digits and Latin letters inside it."""
+RUN = re.compile(f"[「『（〈《【]*[{SCRIPT}]+(?:[{AROUND}]*[{SCRIPT}]+)*[、-〟！-･…]*")
+"""A run of Chinese characters and kana with the punctuation, digits and Latin letters inside it."""
 
 GLUED = re.compile(r"(?<=\bp) (?=[<=] \d)|(?<=\bp [<=]) (?=\d)|(?<=\d,) (?=[\d.-]+\])|(?<=\d) (?=%)")
 """Blanks at which `p < 0.05`, `[1.20, 1.30]` and `95 %` must not break."""
@@ -74,12 +75,13 @@ img { display: inline-block; width: min(100%, 28.5rem); height: auto; margin: 0.
 """Every text has a contrast of at least 7 to 1 with what is behind it."""
 
 
-def webpage(markdown: str, folder: Path) -> str:
+def webpage(markdown: str, folder: Path, languages: Languages) -> str:
     """Render a page.
 
     Args:
         markdown: CommonMark with tables; HTML in it is shown, not used.
         folder: where the page's links to PNG figures begin.
+        languages: those of the texts that it shows; the page itself is in English.
 
     Raises:
         InputError: a figure is missing.
@@ -87,7 +89,7 @@ def webpage(markdown: str, folder: Path) -> str:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(markdown)
     sections = _mark(tokens)
-    body = _Renderer(folder).render(tokens, parser.options, {})
+    body = _Renderer(folder, script_language(languages)).render(tokens, parser.options, {})
     title, _, rest = body.partition("</h1>\n")
     links = "".join(f'<li><a href="#{name}">{escape(text)}</a></li>' for name, text in sections)
     return (
@@ -99,12 +101,23 @@ def webpage(markdown: str, folder: Path) -> str:
     )
 
 
-def japanese(text: str) -> str:
-    """`text` as HTML, with its Japanese marked as such: a browser picks glyphs and line breaks by language."""
+def script_language(languages: Languages) -> str | None:
+    """The one of two languages whose text Chinese characters are; None where that is neither, or could be both."""
+    found = {languages.src, languages.tgt} & {"ja", "zh"}
+    return found.pop() if len(found) == 1 else None
+
+
+def marked(text: str, language: str | None) -> str:
+    """`text` as HTML, with what is of `language` marked as such: a browser picks glyphs and line breaks by language.
+
+    Args:
+        text: plain text.
+        language: `ja`, `zh` or None for nothing to mark.
+    """
     found = []
     end = 0
-    for match in JAPANESE.finditer(text):
-        found += [escape(text[end : match.start()]), f'<span lang="ja">{escape(match[0])}</span>']
+    for match in RUN.finditer(text) if language else ():
+        found += [escape(text[end : match.start()]), f'<span lang="{language}">{escape(match[0])}</span>']
         end = match.end()
     return "".join([*found, escape(text[end:])])
 
@@ -112,9 +125,10 @@ def japanese(text: str) -> str:
 class _Renderer(RendererHTML):
     """markdown-it's own, but for text, figures and tables; a method's name is the type of the token it renders."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, language: str | None) -> None:
         super().__init__()
         self._folder = folder
+        self._language = language
 
     def text(
         self,
@@ -123,7 +137,7 @@ class _Renderer(RendererHTML):
         options: OptionsDict,
         env: MutableMapping[str, Any],
     ) -> str:
-        return japanese(GLUED.sub("\u00a0", tokens[idx].content))
+        return marked(GLUED.sub("\u00a0", tokens[idx].content), self._language)
 
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
         path = self._folder / str(tokens[idx].attrs["src"])

@@ -1,10 +1,10 @@
 """How a figure is put into words: its metric's name, its digits, and whether it is a gain, a loss or neither."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from mt.markdown import escape
 from mt.results import PairedTest, Score, TestsetResult
+from mt.setup import Comparison
 
 SIGNIFICANT = 0.05
 """A difference is called a gain or a loss where its p-value is below this."""
@@ -15,35 +15,18 @@ NAMES = {"bleu": "BLEU", "chrf": "chrF"}
 DECIMALS = {"bleu": 2, "chrf": 2}
 COMET_DECIMALS = 4
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """What a reader wants to know of two systems: what does `a`, which `does` something, change against `b`?"""
-
-    does: str
-    a: str
-    b: str
+COMET = "comet_"
+"""What the names of COMET's metrics begin with; the checkpoint's name follows."""
 
 
-COMPARISONS = (
-    Comparison("Fine-tuning on genuine pairs", "ft", "baseline"),
-    Comparison("Fine-tuning on backtranslated pairs alone", "bt", "baseline"),
-    Comparison("Fine-tuning on both", "ft_bt", "baseline"),
-    Comparison("Adding backtranslated pairs to the genuine ones", "ft_bt", "ft"),
-)
+def labels(metrics: Iterable[str], built: bool) -> dict[str, str]:
+    """Metric → its name for readers.
 
-
-def label(metric: str) -> str:
-    """The metric's name for readers; a COMET that is no published checkpoint (`wmt…`) is called a stand-in in it."""
-    if metric in NAMES:
-        return NAMES[metric]
-    name = metric.removeprefix("comet_")
-    return f"COMET {name}" if name.startswith("wmt") else f"COMET-{name} (stand-in)"
-
-
-def stand_ins(metrics: Sequence[str]) -> list[str]:
-    """Those of `metrics` that only stand in for a published COMET checkpoint."""
-    return [metric for metric in metrics if metric not in NAMES and label(metric).endswith("(stand-in)")]
+    Args:
+        metrics: `bleu`, `chrf` and `comet_<name>`.
+        built: whether the COMET checkpoint is built here; its name then says that it stands in for a published one.
+    """
+    return {metric: NAMES.get(metric) or _comet(metric.removeprefix(COMET), built) for metric in metrics}
 
 
 def decimals(metric: str) -> int:
@@ -80,11 +63,17 @@ def significant(test: PairedTest) -> bool:
     return test.difference != 0 and test.p < SIGNIFICANT
 
 
-def finding(testset: TestsetResult, comparison: Comparison) -> str:
-    """One sentence of Markdown on one test set: what it gains, what it loses, and where it does neither."""
+def finding(testset: TestsetResult, comparison: Comparison, names: Mapping[str, str]) -> str:
+    """One sentence of Markdown on one test set: what it gains, what it loses, and where it does neither.
+
+    Args:
+        testset: what was measured on it.
+        comparison: of which systems.
+        names: metric → its name, see labels.
+    """
     parts: dict[str, list[str]] = {"gains": [], "loses": [], NEITHER: []}
     for metric in testset.signatures:
-        verdict, figure = _verdict(testset, comparison, metric)
+        verdict, figure = _verdict(testset, comparison, metric, names[metric])
         parts[verdict].append(figure)
     clauses = [
         f"{verdict} {_series(figures, 'or' if verdict == NEITHER else 'and')}"
@@ -94,16 +83,20 @@ def finding(testset: TestsetResult, comparison: Comparison) -> str:
     return f"On {escape(testset.name)} it {'; it '.join(clauses)}."
 
 
-def _verdict(testset: TestsetResult, comparison: Comparison, metric: str) -> tuple[str, str]:
+def _verdict(testset: TestsetResult, comparison: Comparison, metric: str, name: str) -> tuple[str, str]:
     test = testset.test(comparison.a, comparison.b, metric)
     a, b = (interval(metric, testset.systems[system].scores[metric]) for system in (comparison.a, comparison.b))
     scores = f"{a} against {b}, {p_value(test.p)}"
     if not significant(test):
-        return NEITHER, f"{label(metric)} ({signed(metric, test.difference)}: {scores})"
+        return NEITHER, f"{name} ({signed(metric, test.difference)}: {scores})"
     amount = number(metric, abs(test.difference))
     if not float(amount):
         amount = f"less than {10 ** -decimals(metric):.{decimals(metric)}f}"
-    return ("gains" if test.difference > 0 else "loses"), f"{amount} {label(metric)} ({scores})"
+    return ("gains" if test.difference > 0 else "loses"), f"{amount} {name} ({scores})"
+
+
+def _comet(name: str, built: bool) -> str:
+    return f"COMET-{name} (stand-in)" if built else f"COMET {name}"
 
 
 def _series(texts: Sequence[str], last: str) -> str:

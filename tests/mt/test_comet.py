@@ -2,8 +2,12 @@
 
 import gc
 import logging
+import os
+import shutil
 import weakref
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +17,7 @@ import tiny_comet
 from mt.comet import CHECKPOINT, Comet
 from mt.errors import InputError
 from mt.estimator import Embeddings, Example, embed, estimates, new_metric
-from mt.files import sha256
+from mt.files import sha256, write_json
 
 SRC, REF = tiny_comet.PAIRS[0]["src"], tiny_comet.PAIRS[0]["tgt"]
 HYPS = [REF, "", "私は。", "the cat", REF * 3, tiny_comet.PAIRS[40]["tgt"], ""]
@@ -96,6 +100,98 @@ def test_nothing_is_held_after_scoring(made):
     del comet
     gc.collect()
     assert model() is None
+
+
+def test_no_tensor_stays_after_scoring(made):
+    comet = Comet(made[0])
+    comet.score([SRC], [REF], [REF], 4)
+    before = tensors()
+    comet.score([SRC] * 7, HYPS, [REF] * 7, 3)
+    assert tensors() - before == set()
+    assert not comet._model._trainer
+
+
+def tensors() -> set[int]:
+    gc.collect()
+    return {id(one) for one in gc.get_objects() if isinstance(one, torch.Tensor)}
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_gpu_is_used_and_given_back(comet, monkeypatch, gpu, fails):
+    asked, emptied = {}, []
+
+    def predict(samples, **how):
+        asked.update(how)
+        if fails:
+            raise torch.OutOfMemoryError
+        return {"scores": [0.5] * len(samples)}
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    monkeypatch.setattr(comet._model, "predict", predict)
+    if fails:
+        with pytest.raises(torch.OutOfMemoryError):
+            comet.score([SRC], [REF], [REF], 4)
+    else:
+        assert comet.score([SRC], [REF], [REF], 4) == [0.5]
+    assert (asked["gpus"], asked["devices"]) == ((1, [3]) if gpu else (0, None))
+    assert emptied == ([1] if gpu else [])
+
+
+def test_it_scores_alone_under_a_launcher(made, comet, monkeypatch):
+    expected = comet.score([SRC], [REF], [REF], 4)
+    launched = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "x"}
+    for key, value in launched.items():
+        monkeypatch.setenv(key, value)
+    assert torch.distributed.is_torchelastic_launched()
+    assert Comet(made[0]).score([SRC], [REF], [REF], 4) == expected
+
+
+def spoiled(made: Path, folder: Path, spoil: Callable[[dict[str, Any]], object]) -> Path:
+    """A copy whose checkpoint is changed, and whose provenance says so."""
+    shutil.copytree(made, folder)
+    content = torch.load(folder / CHECKPOINT, weights_only=True)
+    spoil(content)
+    torch.save(content, folder / CHECKPOINT)
+    write_json(folder / "provenance.json", {"name": "x", "files": {CHECKPOINT: sha256(folder / CHECKPOINT)}})
+    return folder
+
+
+def test_what_older_transformers_kept_among_the_weights_is_passed_over(made, comet, tmp_path):
+    ids = {"encoder.model.embeddings.position_ids": torch.arange(160)[None]}
+    older = Comet(spoiled(made[0], tmp_path / "comet", lambda c: c["state_dict"].update(ids)))
+    assert older.score([SRC], [REF], [REF], 4) == comet.score([SRC], [REF], [REF], 4)
+
+
+def test_what_older_lightning_put_beside_the_weights_is_passed_over(made, comet, tmp_path, monkeypatch):
+    monkeypatch.delenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", raising=False)
+    older = Comet(spoiled(made[0], tmp_path / "comet", lambda c: c.update({"callbacks": {Path: Path("a")}})))
+    assert older.score([SRC], [REF], [REF], 4) == comet.score([SRC], [REF], [REF], 4)
+    assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (
+            lambda c: c["state_dict"].pop("estimator.ff.0.weight"),
+            r"does not fit hparams.yaml and encoder/ \(see estimator.ff.0.weight",
+        ),
+        (
+            lambda c: c["state_dict"].update({"more": torch.zeros(1)}),
+            r"does not fit hparams.yaml and encoder/ \(see more\)",
+        ),
+        (lambda c: c["state_dict"].update({"estimator.ff.0.bias": torch.zeros(3)}), "unbabel-comet cannot load it"),
+        (lambda c: c.pop("state_dict"), "unbabel-comet cannot load it"),
+    ],
+    ids=["missing", "more", "another size", "no weights"],
+)
+def test_a_checkpoint_that_does_not_fit_is_an_input_error(made, tmp_path, spoil, says):
+    with pytest.raises(InputError, match=says) as error:
+        Comet(spoiled(made[0], tmp_path / "comet", spoil))
+    assert "\n" not in str(error.value)
 
 
 def test_it_moves_with_its_folder(made, comet, tmp_path, monkeypatch):

@@ -1,17 +1,21 @@
-"""mt.encoder: a vector for each text, whatever the batches are."""
+"""mt.encoder: a vector for each text, whatever the batches are, and as the model's files say."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
 
 import tiny_e5
+import tiny_hub
 from mt.e5 import convert
 from mt.encoder import Encoder
 from mt.errors import InputError
+from mt.files import read_json, write_json
 
+PREFIX = "query: "
 TEXTS = ["tea", "tea tea tea お茶", "", "を", "a tea a", "茶", "お茶 お茶"]
 
 
@@ -29,13 +33,13 @@ def test_a_vector_is_the_mean_state_of_the_prefixed_text(folder):
     with torch.inference_mode():
         hidden = AutoModel.from_pretrained(folder, add_pooling_layer=False).eval()(torch.tensor([ids]))
     mean = hidden.last_hidden_state[0].mean(dim=0).numpy()
-    vectors = Encoder(folder).embed(["tea"], batch_size=1)
+    vectors = Encoder(folder, PREFIX).embed(["tea"], batch_size=1)
     np.testing.assert_allclose(vectors[0], mean / np.linalg.norm(mean), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
 def test_order_and_length_do_not_depend_on_batches(folder, batch_size):
-    encoder = Encoder(folder)
+    encoder = Encoder(folder, PREFIX)
     alone = np.concatenate([encoder.embed([text], batch_size=1) for text in TEXTS])
     together = encoder.embed(TEXTS, batch_size)
     assert together.shape == (len(TEXTS), tiny_e5.HIDDEN)
@@ -46,15 +50,84 @@ def test_order_and_length_do_not_depend_on_batches(folder, batch_size):
 
 
 def test_no_texts_give_no_rows(folder):
-    assert Encoder(folder).embed([], batch_size=4).shape == (0, tiny_e5.HIDDEN)
+    assert Encoder(folder, PREFIX).embed([], batch_size=4).shape == (0, tiny_e5.HIDDEN)
 
 
 def test_what_is_past_the_last_position_is_left_out(folder):
-    vectors = Encoder(folder).embed(["tea " * 11, "tea " * 12, "tea " * 500], batch_size=2)
+    vectors = Encoder(folder, PREFIX).embed(["tea " * 11, "tea " * 12, "tea " * 500], batch_size=2)
     np.testing.assert_allclose(vectors[1], vectors[2], rtol=1e-4, atol=1e-5)
     assert not np.allclose(vectors[0], vectors[1], atol=1e-3)
 
 
 def test_a_folder_without_a_model_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=f"{tmp_path}: holds no model"):
-        Encoder(tmp_path)
+        Encoder(tmp_path, PREFIX)
+
+
+def test_the_prefix_is_the_callers(folder):
+    bare = Encoder(folder, "")
+    np.testing.assert_array_equal(bare.embed(["query: tea"], 1), Encoder(folder, PREFIX).embed(["tea"], 1))
+    assert not np.allclose(bare.embed(["tea"], 1), Encoder(folder, PREFIX).embed(["tea"], 1), atol=1e-3)
+
+
+@pytest.fixture
+def labse(tmp_path: Path) -> Path:
+    """A tiny LaBSE in sentence-transformers' layout."""
+    tiny_hub.save_labse(tmp_path / "labse")
+    return tmp_path / "labse"
+
+
+def states(folder: Path, text: str) -> torch.Tensor:
+    """The last hidden states of a text, [tokens, units]."""
+    inputs = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+    with torch.inference_mode():
+        return AutoModel.from_pretrained(folder).eval()(**inputs).last_hidden_state[0]
+
+
+def test_labse_is_the_first_token_through_a_layer_and_tanh(labse):
+    weights = load_file(labse / "2_Dense" / "model.safetensors")
+    found = Encoder(labse, "").embed(["The cat sat.", "猫が座っています。 The cat"], 2)
+    for row, text in zip(found, ["The cat sat.", "猫が座っています。 The cat"], strict=True):
+        pooled = torch.tanh(weights["linear.weight"] @ states(labse, text)[0] + weights["linear.bias"])
+        np.testing.assert_allclose(row, (pooled / pooled.norm()).numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_mean_pooling_without_a_layer_and_with_fewer_units(labse):
+    write_json(labse / "modules.json", read_json(labse / "modules.json")[:2])
+    modes = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
+    write_json(labse / "1_Pooling" / "config.json", read_json(labse / "1_Pooling" / "config.json") | modes)
+    mean = states(labse, "The cat sat.").mean(dim=0)
+    vector = Encoder(labse, "").embed(["The cat sat."], 1)[0]
+    np.testing.assert_allclose(vector, (mean / mean.norm()).numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_what_is_past_the_makers_limit_is_left_out(labse):
+    write_json(labse / "sentence_bert_config.json", {"max_seq_length": 6, "do_lower_case": False})
+    vectors = Encoder(labse, "").embed(["a b c d", "a b c d e f g", "a b c"], 1)
+    np.testing.assert_allclose(vectors[0], vectors[1], rtol=1e-5)
+    assert not np.allclose(vectors[0], vectors[2], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "says"),
+    [
+        ("modules.json", lambda m: m[:1] + m[2:], "Transformer > Dense > Normalize is not Transformer > Pooling"),
+        ("modules.json", lambda m: [*m, m[0] | {"type": "a.CNN"}], "Normalize > CNN is not"),
+        ("modules.json", lambda m: m[:1], "modules.json: Transformer is not"),
+        ("modules.json", lambda m: [m[0] | {"path": "0_Transformer"}, *m[1:]], "is not Transformer"),
+        (
+            "1_Pooling/config.json",
+            lambda c: c | {"pooling_mode_max_tokens": True},
+            "cls_token, pooling_mode_max_tokens",
+        ),
+        ("1_Pooling/config.json", lambda c: {"word_embedding_dimension": 32}, r"pooling \(none\)"),
+        ("1_Pooling/config.json", lambda c: c | {"include_prompt": False}, "neither cls nor mean of all tokens"),
+        ("2_Dense/config.json", lambda c: c | {"activation_function": "os.system"}, "activation_function is none of"),
+        ("sentence_bert_config.json", lambda c: {"do_lower_case": True}, "do_lower_case is not done"),
+    ],
+)
+def test_a_layout_that_is_not_known_is_an_input_error(labse, file, change, says):
+    write_json(labse / file, change(read_json(labse / file)))
+    with pytest.raises(InputError, match=says) as error:
+        Encoder(labse, "")
+    assert str(error.value).endswith("take another encoder in models.encoder")

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -74,3 +75,55 @@ def test_revision_follows_the_weights(folder, tmp_path):
     assert first.startswith(revision(folder, None) + " adapter:")
     Path(tmp_path / "adapter_model.safetensors").write_bytes(b"b")
     assert revision(folder, tmp_path) != first
+
+
+def test_weights_in_several_files_are_one(folder, tmp_path):
+    whole = revision(folder, None)
+    data = (folder / "model.safetensors").read_bytes()
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(data[:1000])
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(data[1000:])
+    assert whole == "base:" + hashlib.sha256(data).hexdigest()[:12] == revision(tmp_path, None)
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(data[1000:] + b"x")
+    assert revision(tmp_path, None) != whole
+
+
+def test_a_folder_without_weights_has_no_revision(tmp_path):
+    with pytest.raises(InputError, match="holds no weights in safetensors"):
+        revision(tmp_path, None)
+
+
+def copied(folder, place):
+    place.mkdir()
+    for file in folder.iterdir():
+        (place / file.name).write_bytes(file.read_bytes())
+    return place
+
+
+def test_sharded_weights_load(folder, tmp_path):
+    model, _ = load_base(folder, "float32")
+    place = copied(folder, tmp_path / "sharded")
+    (place / "model.safetensors").unlink()
+    model.save_pretrained(place, max_shard_size="200KB")
+    assert len(list(place.glob("*.safetensors"))) > 1
+    again, _ = load_base(place, "float32")
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_pickled_weights_are_refused(folder, tmp_path):
+    place = copied(folder, tmp_path / "pickled")
+    (place / "model.safetensors").unlink()
+    torch.save({}, place / "pytorch_model.bin")
+    with pytest.raises(InputError, match="holds no weights in safetensors"):
+        load_base(place, "float32")
+
+
+def test_code_of_a_model_never_runs(folder, tmp_path):
+    place = copied(folder, tmp_path / "coded")
+    ran = tmp_path / "ran"
+    (place / "own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
+    config = json.loads((place / "config.json").read_text())
+    auto = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+    (place / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": auto}))
+    with pytest.raises(InputError, match="needs code of its own, which never runs here"):
+        load_base(place, "float32")
+    assert not ran.exists()

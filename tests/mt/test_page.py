@@ -1,5 +1,6 @@
 """The page's tables, row by row, as they stand in the Markdown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from mt.page import Measured, page
 from mt.results import read_testset, read_training
 from mt.samples import Sample
-from report_inputs import COMET, COUNTS, FILTER, LOG, NOISE, dump, epochs, scores
+from mt.systems import System
+from report_inputs import COMET, COUNTS, EMBEDDED, FILTER, LOG, NOISE, PUBLISHED, dump, epochs, scores
 
 NASTY = "| <b>太字</b>\n*x*"
 SCORES = {system: {"chrf": 20.0, "comet_mini": 0.5} for system in ("baseline", "bt", "ft", "ft_bt")}
@@ -21,7 +23,7 @@ def measured(tmp_path: Path) -> Measured:
         dump(tmp_path / system / "log.json", LOG)
     hyps = {"baseline": NASTY, "bt": "", "ft": "良い。", "ft_bt": "とても良い。"}
     return Measured(
-        preset="embedded",
+        setup=EMBEDDED,
         testsets=[read_testset(tmp_path / "kyoto.json")],
         trainings=[read_training(tmp_path / system, system) for system in ("reverse", "bt")],
         samples=[Sample("kyoto", "k:1", "A & B", "甲と乙", hyps, SCORES)],
@@ -33,6 +35,13 @@ def measured(tmp_path: Path) -> Measured:
 
 
 ROWS = {
+    "systems": (
+        "- `baseline`: the base model, prompted with examples from the training set\n"
+        "- `bt`: fine-tuned on backtranslated pairs only\n"
+        "- `ft`: fine-tuned on genuine pairs only\n"
+        "- `ft_bt`: fine-tuned on genuine and backtranslated pairs\n"
+    ),
+    "comparison": "- **Adding backtranslated pairs to the genuine ones** (`ft_bt` against `ft`)",
     "scores": "| `bt` | 0.90 [0.50, 1.34] | 12.00 [11.30, 12.77] | 0.4124 [0.3924, 0.4344] | 2 | 98.8 % |",
     "a gain": "| `ft` − `baseline` | **+1.30 (p < 0.001)** | **+3.21 (p < 0.001)** | **+0.1089 (p < 0.001)** |",
     "a loss": "| `bt` − `baseline` | **−0.30 (p = 0.012)** | **−1.39 (p = 0.012)** | **±0.0000 (p = 0.012)** |",
@@ -50,6 +59,8 @@ ROWS = {
         "- `bt`: 50 of 75 steps on 399 segments; 1 dropped: more than max\\_tokens tokens; the warm-up of 500 steps "
         "never ends: the training has 75 steps."
     ),
+    "reverse": "scale of their own.\n",
+    "translator": "The reverse model translated 700 monolingual segments; 1.0 % came out empty.",
     "noise": "690 of them: corpus chrF 28.40, mean segment chrF 27.25, mean cosine of sentence vectors 0.8712.",
     "a threshold": r"| max\_repetition | 31 | 610 | 35 |",
     "kept": "| **kept** |  | **512** |  |",
@@ -59,6 +70,7 @@ ROWS = {
     "corpus": r"| near\_test | 3,300 | 190,000 |",
     "split": "| train | 400 | 24 [8, 71] | 24 [8, 71] | 24.000 [8.000, 71.000] |",
     "split of one side": "| mono | 700 | – | – | – |",
+    "warning": "> **COMET-mini (stand-in) is no published COMET checkpoint.** This pipeline builds it",
     "stand-in": "| pairs ranked rightly | 97.1 % of 7,654 |",
     "perturbation": "| drop | 0.5500 | 95.0 % |",
     "signature": r"| kyoto | 3 | chrF | `nrefs:1\|case:mixed\|eff:yes\|nc:6\|nw:0\|space:no\|version:2.6.0` |",
@@ -74,7 +86,7 @@ def test_page_says(measured: Measured, row: str) -> None:
 def test_one_rejected_segment_a_reason_in_the_order_of_reasons(measured: Measured) -> None:
     rejected = [{"reason": reason, "src": "a", "tgt": "b", "value": 1, "threshold": 2} for reason in ("max_copy",) * 3]
     rejected.append({**rejected[0], "reason": "max_echo"})
-    text = page(Measured(**{**vars(measured), "filter": {**FILTER, "rejected": rejected}}), "plots")
+    text = page(replace(measured, filter={**FILTER, "rejected": rejected}), "plots")
     table = text.partition("One rejected segment of each reason:")[2].partition("\n## ")[0]
     assert table.count("max\\_copy") == 1
     assert table.index("max\\_echo") < table.index("max\\_copy")
@@ -88,9 +100,24 @@ def test_unknown_sources_are_said_to_be_unknown(measured: Measured) -> None:
         "similarity": None,
         "signatures": [],
     }
-    text = page(Measured(**{**vars(measured), "noise": {**NOISE, "oracle": nothing}}), "plots")
+    text = page(replace(measured, noise={**NOISE, "oracle": nothing}), "plots")
     assert "The true source is known for none of them" in text
     assert "None" not in text
+
+
+def test_no_word_of_stand_ins_where_there_is_none(measured: Measured) -> None:
+    text = page(replace(measured, comet={**PUBLISHED, "checkpoint": "mini"}), "plots")
+    assert "| COMET mini |" in text
+    assert "stand-in" not in text
+
+
+def test_what_systems_are_follows_from_the_parameters(measured: Measured) -> None:
+    systems = replace(EMBEDDED.systems, bt=System(genuine=True, synthetic=True))
+    text = page(replace(measured, setup=replace(EMBEDDED, shots=0, systems=systems)), "plots")
+    assert "- `baseline`: the base model, prompted without examples\n" in text
+    assert "- `bt`: fine-tuned on genuine and backtranslated pairs\n" in text
+    assert "- **Fine-tuning on both** (`bt` against `baseline`)" in text
+    assert "alone" not in text.partition("## Scores")[0]
 
 
 def test_blocks_stand_apart_by_one_line(measured: Measured) -> None:

@@ -1,11 +1,24 @@
 """mt.page_data: the figures of the files that it reads, each where it belongs."""
 
-import copy
-
 import pytest
 
-from mt.page_data import comet_section, corpus_section, noise_section, waterfall
-from report_inputs import COMET, COUNTS, FILTER, NOISE
+from mt.page_data import comet_section, corpus_section, noise_section, training_section, waterfall
+from mt.results import Epoch, Training
+from report_inputs import (
+    COMET,
+    COUNTS,
+    FILTER,
+    FILTER_UNKNOWN,
+    LOG,
+    NOISE,
+    NOISE_UNKNOWN,
+    NOTHING_TRAINED,
+    OTHER_MONO,
+    PUBLISHED,
+)
+
+FT = Training("ft", [Epoch(1, 2.5, {"chrf": 13.0}, best=True)], LOG)
+UNTRAINED = Training("reverse", [], NOTHING_TRAINED)
 
 
 def test_the_waterfall_adds_up():
@@ -17,30 +30,43 @@ def test_the_waterfall_adds_up():
 
 
 def test_kept_and_dropped_stand_beside_each_other():
-    page = "\n".join(noise_section(NOISE, FILTER, "plots"))
+    page = "\n".join(noise_section(NOISE, FILTER, "The reverse model", "plots"))
     for side in ("kept", "dropped"):
         assert f"{FILTER['oracle'][side]['chrf']:.2f}" in page
     assert f"corpus chrF {NOISE['oracle']['corpus_chrf']:.2f}" in page
 
 
 def test_unknown_sources_are_said_to_be_unknown():
-    noise, filtered = copy.deepcopy(NOISE), copy.deepcopy(FILTER)
-    noise["oracle"] = {"segments": 0}
-    for side in filtered["oracle"].values():
-        side.update(segments=0, chrf=None, similarity=None)
-    page = "\n".join(noise_section(noise, filtered, "plots"))
+    page = "\n".join(noise_section(NOISE_UNKNOWN, FILTER_UNKNOWN, "The reverse model", "plots"))
     assert "the noise cannot be measured" in page
     assert "None" not in page
+    assert "set-aside" not in page
 
 
-def test_every_split_is_listed_with_its_size():
-    page = "\n".join(corpus_section(COUNTS))
-    for name, split in COUNTS["splits"].items():
+def test_a_reverse_model_without_training_has_its_note_and_no_row():
+    page = "\n".join(training_section([UNTRAINED, FT], ["chrf"], {"chrf": "chrF"}, "", "plots"))
+    assert "| `reverse`" not in page
+    assert "- `reverse`: nothing is trained: epochs is 0.\n- `ft`: 50 of 75 steps" in page
+    assert "| **`ft`** | **1** | **2.5000** | **13.00** |" in page
+
+
+@pytest.mark.parametrize("counts", [COUNTS, OTHER_MONO], ids=["one corpus", "mono of its own"])
+def test_every_split_is_listed_with_its_size(counts):
+    page = "\n".join(corpus_section(counts))
+    for name, split in counts["splits"].items():
         assert f"| {name} | {split['segments']:,} |" in page
 
 
-@pytest.mark.parametrize(("metrics", "shown"), [(["bleu", "comet_mini"], True), (["comet_wmt22-comet-da"], False)])
-def test_only_a_stand_in_is_explained(metrics, shown):
-    page = "\n".join(comet_section(COMET, metrics))
+def test_every_reason_falls_in_its_order():
+    page = "\n".join(corpus_section(OTHER_MONO))
+    fall = "| over\\_limit | 60 | 9,012 |\n| malformed | 12 | 9,000 |\n| same\\_document | 1,000 | 8,000 |"
+    assert fall in page
+    assert "| mono corpus | dropped | left |" in page
+    assert "| mono | 5,000 | – | 24 [8, 71] | – |" in page
+
+
+@pytest.mark.parametrize(("comet", "shown"), [(COMET, True), (PUBLISHED, False)])
+def test_only_a_stand_in_is_explained(comet, shown):
+    page = "\n".join(comet_section(comet, "COMET-mini (stand-in)"))
     assert bool(page) == shown
     assert (f"{100 * COMET['ranking_accuracy']:.1f} %" in page) == shown

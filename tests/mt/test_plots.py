@@ -2,15 +2,18 @@
 
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mt.page_data import waterfall
-from mt.plots import curve, draw, scores_figure, training_figure, training_rows, waterfall_figure
+from mt.plots import STYLE, curve, draw, scores_figure, training_figure, training_rows, waterfall_figure
 from mt.results import TestsetResult, Training, read_testset, read_training
-from report_inputs import FILTER, dump, epochs, scores
+from mt.wording import labels
+from report_inputs import FILTER, METRICS, dump, epochs, scores
 
+NAMES = labels(METRICS, built=True)
 TRAINED = ("reverse", "bt", "ft", "ft_bt")
 
 
@@ -44,27 +47,51 @@ def test_files_hold_no_time_and_no_software(
 ) -> None:
     folder = tmp_path / "plots"
     folder.mkdir()
-    draw(folder, testsets, trainings, waterfall(FILTER))
+    draw(folder, testsets, trainings, waterfall(FILTER), NAMES)
     assert len(list(folder.iterdir())) == 7
     for path in folder.iterdir():
         assert set(chunks(path)) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
 
 
 def test_a_panel_for_each_test_set_with_each_systems_score(testsets: list[TestsetResult]) -> None:
-    axes = scores_figure(testsets, "comet_mini").axes
+    axes = scores_figure(testsets, "comet_mini", "COMET-mini").axes
     assert [axis.get_title(loc="left") or axis.get_title() for axis in axes] == [
         "tatoeba, 3 segments",
         "kyoto, 3 segments",
     ]
     assert [text.get_text() for text in axes[0].texts] == ["0.4124", "0.4124", "0.5213", "0.5312"]
-    assert axes[-1].get_xlabel() == "COMET-mini (stand-in)"
+    assert axes[-1].get_xlabel() == "COMET-mini"
+
+
+def test_a_long_name_is_not_cut(testsets: list[TestsetResult]) -> None:
+    import matplotlib
+    from matplotlib import style
+
+    with matplotlib.rc_context(), style.context(["default", STYLE]):
+        figure = scores_figure([replace(testsets[0], name="Wmt24_" * 16, segments=12345)], "bleu", "BLEU")
+        figure.draw_without_rendering()
+        title = figure.axes[0].get_title(loc="left")
+        box = figure.axes[0]._left_title.get_window_extent()  # type: ignore[attr-defined]
+    assert title.replace("\n", "") == "Wmt24_" * 16 + ", 12,345 segments"
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
 
 
 def test_the_reverse_model_has_a_panel_of_its_own(trainings: list[Training]) -> None:
-    names = [[line.get_label() for line in axis.lines] for axis in training_figure(trainings, "chrf").axes]
+    names = [[line.get_label() for line in axis.lines] for axis in training_figure(trainings, "chrf", "chrF").axes]
     shown = [[name for name in panel if not re.match("_", str(name))] for panel in names]
     assert shown == [["bt", "ft", "ft_bt"], ["reverse"]]
-    assert len(training_figure(trainings, "comet_mini").axes) == 1
+    assert len(training_figure(trainings, "comet_mini", "COMET").axes) == 1
+
+
+def test_a_reverse_model_without_training_has_no_panel(trainings: list[Training]) -> None:
+    trainings[0].epochs.clear()
+    for metric in ("loss", "chrf"):
+        (axis,) = training_figure(trainings, metric, metric).axes
+        assert [line.get_label() for line in axis.lines if not str(line.get_label()).startswith("_")] == list(
+            TRAINED[1:]
+        )
+        assert all("reverse" not in row for row in training_rows(trainings, metric))
 
 
 def test_curves_and_their_rows(trainings: list[Training]) -> None:

@@ -6,8 +6,17 @@ from typing import Any
 import pytest
 
 from mt.errors import InputError
-from mt.results import PairedTest, metric_order, read_keys, read_testset, read_training
-from report_inputs import LOG, dump, epochs, scores
+from mt.results import (
+    PairedTest,
+    development_metrics,
+    is_built,
+    metric_order,
+    read_comet,
+    read_keys,
+    read_testset,
+    read_training,
+)
+from report_inputs import COMET, LOG, NOTHING_TRAINED, PUBLISHED, dump, epochs, scores
 
 
 def without(tree: Any, *place: str | int) -> Any:
@@ -72,6 +81,17 @@ def test_training_is_read(tmp_path: Path) -> None:
     assert set(training.epochs[0].scores) == {"chrf", "comet_mini"}
 
 
+def test_only_the_reverse_model_may_stay_untrained(tmp_path: Path) -> None:
+    for system, rows in {"reverse": [], "bt": epochs("bt")}.items():
+        dump(tmp_path / system / "epochs.json", rows)
+        dump(tmp_path / system / "log.json", NOTHING_TRAINED)
+    trainings = [read_training(tmp_path / system, system) for system in ("reverse", "bt")]
+    assert trainings[0].epochs == []
+    assert development_metrics(trainings) == ["chrf", "comet_mini"]
+    with pytest.raises(InputError, match="holds no epoch"):
+        read_training(tmp_path / "reverse", "ft")
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -98,3 +118,26 @@ def test_read_keys(tmp_path: Path, content: Any, message: str) -> None:
         read_keys(tmp_path / "x.json", ("a", "b.c"))
     dump(tmp_path / "x.json", {"a": 1, "b": {"c": 2}})
     assert read_keys(tmp_path / "x.json", ("a", "b.c")) == {"a": 1, "b": {"c": 2}}
+
+
+@pytest.mark.parametrize(
+    ("comet", "built"), [(COMET, True), ({**COMET, "checkpoint": "wmt"}, True), (PUBLISHED, False)]
+)
+def test_a_checkpoint_is_built_where_it_was_measured(comet: dict[str, Any], built: bool, tmp_path: Path) -> None:
+    dump(tmp_path / "metrics.json", comet)
+    assert is_built(read_comet(tmp_path / "metrics.json")) is built
+
+
+@pytest.mark.parametrize(
+    ("comet", "message"),
+    [
+        (without({**COMET}, "ranking_accuracy"), "ranking_accuracy: missing"),
+        (without({**PUBLISHED}, "repo"), "repo: missing"),
+        ([], "checkpoint: missing"),
+        (7, "checkpoint: missing"),
+    ],
+)
+def test_a_checkpoint_that_is_half_told_of_is_named(comet: Any, message: str, tmp_path: Path) -> None:
+    dump(tmp_path / "metrics.json", comet)
+    with pytest.raises(InputError, match=rf"metrics\.json: {message}"):
+        read_comet(tmp_path / "metrics.json")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mt.errors import InputError
 from mt.near import Index
 from mt.segments import Segment
-from mt.splits import add, apart, draw, ordered, unique
+from mt.splits import add, apart, backwards, draw, elsewhere, ordered, unique
 from mt.tally import Tally
 from mt.text import key
 
@@ -47,6 +47,34 @@ def test_one_segment_less_moves_no_other(names: list[str], seed: int) -> None:
     segments = [{"id": name} for name in names]
     whole = ordered(segments, seed, "dev")
     assert ordered(segments[1:], seed, "dev") == [s for s in whole if s != segments[0]]
+
+
+def of(doc: str, *names: str) -> list[Segment]:
+    return [{"id": name, "doc": doc, "tgt": f"{doc}{name}"} for name in names]
+
+
+def test_a_document_is_ordered_by_its_name_and_keeps_its_own_order() -> None:
+    # sha256sum gives 1:dev:0 to 1:dev:4 the first digits ac32, 818d, 5f31, 6605 and 63be.
+    mixed = [*of("0", "y", "x"), {"id": "1"}, *of("2", "z"), {"id": "3"}, *of("2", "a"), {"id": "4"}]
+    whole = ordered(mixed, 1, "dev")
+    assert ids(whole) == ["z", "a", "4", "3", "1", "y", "x"]
+    assert ids(backwards(whole)) == ["y", "x", "1", "3", "4", "z", "a"]
+
+
+@given(st.lists(st.tuples(st.text("ab", min_size=1, max_size=2), st.none() | st.text("cd", min_size=1, max_size=1))))
+def test_backwards_twice_is_forwards(named: list[tuple[str, str | None]]) -> None:
+    segments = [{"id": f"{name}{i}", **({"doc": doc} if doc else {})} for i, (name, doc) in enumerate(named)]
+    whole = ordered(segments, 1, "dev")
+    assert backwards(backwards(whole)) == whole
+    alone = [segment for segment in whole if "doc" not in segment]
+    assert backwards(alone) == alone[::-1]
+
+
+def test_elsewhere_drops_what_is_of_a_drawn_document() -> None:
+    tally = Tally(9)
+    rest = [*of("a", "1"), *of("b", "2"), {"id": "3"}]
+    assert ids(elsewhere(rest, [*of("a", "0"), {"id": "b"}], tally)) == ["2", "3"]
+    assert [(r["id"], r["reason"]) for r in tally.report()["rejected"]] == [("1", "same_document")]
 
 
 def test_seed_and_name_give_other_orders() -> None:
@@ -120,6 +148,18 @@ def test_draw_passes_over_what_is_near_and_keeps_the_rest_in_order() -> None:
     assert (ids(drawn), ids(rest), tally.dropped) == (["a", "c"], ["d"], {"near_duplicate": 1})
     assert taken.find("一晩中、雨が降った") == "c"
     assert taken.find("まったく違う。") is None
+
+
+def test_draw_leaves_nothing_of_a_document_that_it_began() -> None:
+    segments = [*of("甲乙丙丁", "1", "2"), *of("戊己庚辛", "3", "4", "5"), *of("壬癸子丑", "6")]
+    for position, segment in enumerate(segments):
+        segment["tgt"] = "天地玄黄宇宙洪荒日月盈昃辰宿列張寒來暑往"[position * 3 : position * 3 + 3]
+    tally = Tally(0)
+    drawn, rest = draw(segments, 3, "prepare.dev", strict(), tally)
+    assert (ids(drawn), ids(rest), tally.dropped) == (["1", "2", "3"], ["6"], {"same_document": 2})
+    whole = Tally(0)
+    assert ids(draw(segments, 2, "prepare.dev", strict(), whole)[1]) == ["3", "4", "5", "6"]
+    assert whole.dropped == {}
 
 
 def test_draw_says_how_many_there_are() -> None:

@@ -1,15 +1,19 @@
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import tiny
 from mt.lm import load_base
+from mt.lora import Lora, adapt
 from mt.prompt import FORWARD, Languages, Prompter
+from mt.rows import IGNORED, blank, collate, examples
+from mt.schedule import Schedule
 from mt.tally import Tally
-from mt.training import IGNORED, Schedule, collate, examples, trainer
+from mt.training import Epochs, OneDevice, trainer
 
 SCHEDULE = Schedule(
     seed=1,
@@ -24,7 +28,9 @@ SCHEDULE = Schedule(
     precision="float32",
     gradient_checkpointing=False,
     group_by_length=False,
+    save_steps=1000,
 )
+LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
 PROMPTER = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, [])
 TEXTS = [("The cat sat.", "猫が座っています。"), ("It is raining.", "雨が降っています。"), ("A hat.", "猫")] * 4
 SEGMENTS = [{"id": str(i), "src": src, "tgt": tgt} for i, (src, tgt) in enumerate(TEXTS)]
@@ -35,49 +41,21 @@ def loaded(tmp_path):
     return load_base(tiny.save_gemma(tmp_path / "base"), "float32")
 
 
-def test_examples_learn_the_translation_and_its_line_end(loaded):
-    _, tokenizer = loaded
-    (example,) = examples(tokenizer, PROMPTER, SEGMENTS[:1], 256, Tally(1))
-    ids, learnt = example["input_ids"], example["target_tokens"]
-    assert tokenizer.decode(ids[:-learnt]) == "<bos>English: The cat sat.\nJapanese:"
-    assert tokenizer.decode(ids[-learnt:]) == " 猫が座っています。\n"
-
-
-def test_long_examples_are_dropped_and_counted(loaded):
-    _, tokenizer = loaded
-    tally = Tally(1)
-    lengths = [len(e["input_ids"]) for e in examples(tokenizer, PROMPTER, SEGMENTS[:3], 256, Tally(1))]
-    kept = examples(tokenizer, PROMPTER, SEGMENTS[:3], max(lengths) - 1, tally)
-    report = tally.report()
-    assert len(kept) == report["kept"] == 3 - lengths.count(max(lengths))
-    assert report["dropped"] == {"more than max_tokens tokens": lengths.count(max(lengths))}
-
-
-def example(prompt, target):
-    return {"input_ids": prompt + target, "target_tokens": len(target)}
-
-
-def test_collate_puts_targets_at_the_end():
-    batch = collate([example([2, 5], [7, 8]), example([2, 5, 6], [9])], pad=0)
-    assert batch["input_ids"].tolist() == [[2, 5, 7, 8], [2, 5, 6, 9]]
-    assert batch["labels"].tolist() == [[IGNORED, IGNORED, 7, 8], [IGNORED, IGNORED, IGNORED, 9]]
-    batch = collate([example([2], [7]), example([2, 5, 6], [9])], pad=0)
-    assert batch["input_ids"].tolist() == [[0, 0, 2, 7], [2, 5, 6, 9]]
-    assert batch["attention_mask"].tolist() == [[0, 0, 1, 1], [1, 1, 1, 1]]
-    assert batch["position_ids"].tolist() == [[0, 0, 0, 1], [0, 1, 2, 3]]
-
-
-def made(loaded, folder: Path, judge, **changes):
+def made(loaded, folder: Path, judge, keep=lambda step: None, **changes):
     model, tokenizer = loaded
     data = examples(tokenizer, PROMPTER, SEGMENTS, 256, Tally(1))
-    return trainer(model, data, tokenizer.pad_token_id, dataclasses.replace(SCHEDULE, **changes), folder, judge), data
+    schedule = dataclasses.replace(SCHEDULE, **changes)
+    return trainer(model, data, tokenizer.pad_token_id, schedule, folder, judge, keep), data
+
+
+def on(model, batch):
+    return {name: tensor.to(model.device) for name, tensor in batch.items()}
 
 
 def test_the_loss_is_the_mean_over_target_tokens(loaded, tmp_path):
     model, _ = loaded
     built, data = made(loaded, tmp_path, lambda epoch, loss: True)
-    batch = {name: tensor.to(model.device) for name, tensor in collate(data, pad=0).items()}
-    loss = built.compute_loss(model, batch)
+    loss = built.compute_loss(model, on(model, collate(data, pad=0)))
     total, count = 0.0, 0
     for text in data:
         ids, start = text["input_ids"], len(text["input_ids"]) - text["target_tokens"]
@@ -111,26 +89,130 @@ def test_training_stops_when_the_judge_says_so(loaded, tmp_path):
     assert seen == [1]
 
 
-def test_the_learning_rate_warms_up_and_falls_as_a_cosine(loaded, tmp_path):
-    built, _ = made(loaded, tmp_path, lambda epoch, loss: True)
+@pytest.mark.parametrize(
+    ("warmup", "changes", "total"),
+    [
+        pytest.param(2, {}, 6, id="ordinary"),
+        pytest.param(500, {"epochs": 8, "batch_size": 1, "micro_batch_size": 1}, 96, id="the paper's"),
+    ],
+)
+def test_the_learning_rate_warms_up_and_falls_as_a_cosine(loaded, tmp_path, warmup, changes, total):
+    """Each step's rate against the formula; the paper's warm-up is longer than its training."""
+    base, tokenizer = loaded
+    lora = dataclasses.replace(LORA, target_modules=("q_proj",))
+    built, _ = made((adapt(base, lora), tokenizer), tmp_path, lambda epoch, loss: True, warmup_steps=warmup, **changes)
     built.train()
     rates = [entry["learning_rate"] for entry in built.state.log_history if "learning_rate" in entry]
-    total, warm = 6, SCHEDULE.warmup_steps
     factors = [
-        step / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm)))
+        step / warmup if step < warmup else 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
         for step in range(total)
     ]
-    assert rates == pytest.approx([SCHEDULE.learning_rate * factor for factor in factors], rel=1e-6)
+    assert rates == pytest.approx([SCHEDULE.learning_rate * factor for factor in factors], rel=1e-9)
 
 
-def test_rows_of_like_length_share_a_batch(loaded, tmp_path):
-    built, data = made(loaded, tmp_path, lambda epoch, loss: True, group_by_length=True)
-    lengths = [len(text["input_ids"]) for text in data]
-    spans = [max(batch) - min(batch) for batch in (lengths_of(row) for row in built.get_train_dataloader())]
-    assert sum(spans) < len(spans) * (max(lengths) - min(lengths))
-    seen = sorted(length for row in built.get_train_dataloader() for length in lengths_of(row))
-    assert seen == sorted(lengths)
+def test_the_optimizer_is_adamw_and_decays_the_adapter(loaded, tmp_path):
+    base, tokenizer = loaded
+    built, _ = made((adapt(base, LORA), tokenizer), tmp_path, lambda epoch, loss: True)
+    optimizer = built.create_optimizer()
+    decays = {group["weight_decay"] for group in optimizer.param_groups if group["params"]}
+    assert (type(optimizer), decays) == (torch.optim.AdamW, {SCHEDULE.weight_decay})
 
 
-def lengths_of(batch):
-    return batch["attention_mask"].sum(-1).tolist()
+def test_blank_rows_change_no_loss(loaded, tmp_path):
+    model, tokenizer = loaded
+    built, data = made(loaded, tmp_path, lambda epoch, loss: True)
+    losses = []
+    for blanks in (0, 1, 3):
+        batch = collate([*data[:3], *[blank(tokenizer.pad_token_id)] * blanks], tokenizer.pad_token_id)
+        losses.append(float(built.compute_loss(model, on(model, batch)).detach()))
+    assert losses == pytest.approx([losses[0]] * 3, abs=1e-5)
+
+
+def test_the_last_step_of_an_epoch_is_as_long_as_the_others(loaded, tmp_path):
+    model, tokenizer = loaded
+    data = examples(tokenizer, PROMPTER, SEGMENTS, 256, Tally(1))[:9]
+    built = trainer(model, data, tokenizer.pad_token_id, SCHEDULE, tmp_path, lambda *_: True, lambda step: None)
+    batches = list(built.get_train_dataloader())
+    assert [len(batch["labels"]) for batch in batches] == [4, 4, 4]
+    assert [int((batch["labels"] != IGNORED).any(-1).sum()) for batch in batches] == [4, 4, 1]
+
+
+def test_a_blank_micro_batch_has_a_loss_of_zero_and_gradients_of_zero(loaded, tmp_path):
+    base, tokenizer = loaded
+    model = adapt(base, LORA)
+    built, _ = made((model, tokenizer), tmp_path, lambda epoch, loss: True)
+    batch = on(base, collate([blank(1), blank(1)], 1))
+    loss = built.compute_loss(model, batch, num_items_in_batch=torch.tensor(7, device=base.device))
+    loss.backward()
+    gradients = [p.grad for p in model.parameters() if p.requires_grad]
+    assert float(loss.detach()) == 0
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
+
+
+def test_gradient_checkpointing_changes_no_gradient(tmp_path):
+    found = []
+    for checkpointing in (False, True):
+        base, tokenizer = load_base(tiny.save_gemma(tmp_path / str(checkpointing)), "float32")
+        torch.manual_seed(3)
+        model = adapt(base, LORA)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        built, data = made((model, tokenizer), tmp_path, lambda epoch, loss: True, gradient_checkpointing=checkpointing)
+        if checkpointing:
+            model.gradient_checkpointing_enable(built.args.gradient_checkpointing_kwargs)
+        model.train()
+        assert base.is_gradient_checkpointing == checkpointing
+        built.compute_loss(model, on(base, collate(data, tokenizer.pad_token_id))).backward()
+        found.append({name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad})
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][name], found[1][name]) and found[0][name].any() for name in found[0])
+
+
+def test_one_process_trains_on_one_device(tmp_path):
+    arguments = OneDevice(output_dir=str(tmp_path), use_cpu=True, per_device_train_batch_size=4)
+    arguments._n_gpu = 4
+    assert (arguments.n_gpu, arguments.train_batch_size) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("save_steps", "changes", "expected"),
+    [
+        pytest.param(1, {}, ["1", "2", "judge 1", "3", "4", "5", "judge 2"], id="at once, but after the judge"),
+        pytest.param(2, {}, ["2", "judge 1", "4", "judge 2"], id="every second"),
+        pytest.param(3, {}, ["judge 1", "3", "judge 2"], id="at the end of an epoch"),
+        pytest.param(1000, {}, ["judge 1", "judge 2"], id="never"),
+    ],
+)
+def test_checkpoints_fall_due(loaded, tmp_path, save_steps, changes, expected):
+    base, tokenizer = loaded
+    seen: list[str] = []
+
+    def judge(epoch, loss):
+        seen.append(f"judge {epoch}")
+        return True
+
+    def keep(step):
+        assert (tmp_path / f"checkpoint-{step}" / "optimizer.pt").is_file()
+        seen.append(str(step))
+
+    built, _ = made((adapt(base, LORA), tokenizer), tmp_path, judge, keep, save_steps=save_steps)
+    built.train()
+    assert seen == expected
+
+
+def test_a_judge_that_stops_the_training_leaves_no_checkpoint_to_go_on_from(loaded, tmp_path):
+    kept: list[int] = []
+    built, _ = made(loaded, tmp_path, lambda epoch, loss: False, kept.append, save_steps=3)
+    built.train()
+    assert kept == []
+
+
+def test_an_epoch_is_judged_by_the_losses_of_its_own_steps():
+    seen = []
+    epochs = Epochs(lambda epoch, loss: seen.append((epoch, loss)) or True, lambda step: None, steps=2, save_steps=9)
+    history = [{"step": step, "loss": float(step)} for step in (1, 2, 3, 4)] + [{"step": 4, "train_loss": 9.0}]
+    state = SimpleNamespace(log_history=history, global_step=4, epoch=2.0)
+    control = SimpleNamespace(should_training_stop=False, should_save=False)
+    epochs.on_epoch_end(None, state, control, torch.nn.Linear(1, 1))
+    assert seen == [(2, 3.5)]

@@ -1,0 +1,165 @@
+"""Development decoding and scores after every epoch: which adapter is kept, and whether to go on."""
+
+import gc
+import math
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mt.decode import Decoding, translate
+from mt.errors import InputError
+from mt.files import read_json, write_json
+from mt.lora import save
+from mt.processes import agreed, device, is_main
+from mt.prompt import Prompter
+from mt.quality import chrf
+from mt.segments import Segment, write_segments
+
+if TYPE_CHECKING:
+    from mt.comet import Comet
+
+STATE = "judge.json"
+BEST = "best"
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How an epoch is judged; training stops after `patience` epochs without a gain."""
+
+    direction: Literal["forward", "reverse"]
+    patience: int
+    select_by: Literal["comet", "chrf"]
+    comet_batch_size: int
+    decode: Decoding
+
+    def __post_init__(self) -> None:
+        for name in ("patience", "comet_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+class Judge:
+    """Scores the development set after an epoch, keeps the best adapter, and says whether to go on.
+
+    Every process takes part in the translating and learns the verdict; the main process alone scores and writes.
+
+    Args:
+        model: the model with its adapter.
+        tokenizer: its tokenizer.
+        prompter: makes the prompts.
+        dev: the development segments.
+        judging: how to judge.
+        comet: the checkpoint that scores, in the main process, or None.
+        best: where the best adapter goes.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompter: Prompter,
+        dev: list[Segment],
+        judging: Judging,
+        comet: "Comet | None",
+        best: Path,
+    ) -> None:
+        self._model, self._tokenizer, self._prompter = model, tokenizer, prompter
+        self._dev, self._judging, self._comet, self._best = dev, judging, comet, best
+        self.epochs: list[dict[str, Any]] = []
+        self.hyps: list[str] = []
+
+    def __call__(self, epoch: int, loss: float) -> bool:
+        """Judge one epoch; False after `patience` epochs without a gain."""
+        with same_random_numbers():
+            hyps = translate(self._model, self._tokenizer, self._prompter, self._dev, self._judging.decode)
+            row = agreed({"epoch": epoch, "loss": loss} | (self._scores(hyps) if is_main() else {}))
+        release_memory()
+        best = max(map(self._value, self.epochs), default=-math.inf)
+        self.epochs.append(row)
+        if is_main():
+            print(" ".join(f"{key}={value:.4g}" for key, value in row.items()), flush=True)
+        if self._value(row) > best:
+            self.hyps = hyps
+            if is_main():
+                save(self._model, self._best)
+        return epoch - self.best_epoch < self._judging.patience
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch with the highest score."""
+        epoch: int = max(self.epochs, key=lambda row: (self._value(row), -row["epoch"]))["epoch"]
+        return epoch
+
+    def log(self, folder: Path) -> None:
+        """Write epochs.json, a row an epoch, and dev.jsonl, the best epoch's translations."""
+        write_json(folder / "epochs.json", [{**row, "best": row["epoch"] == self.best_epoch} for row in self.epochs])
+        rows = [{**segment, "hyp": hyp} for segment, hyp in zip(self._dev, self.hyps, strict=True)]
+        write_segments(folder / "dev.jsonl", rows)
+
+    def write(self, folder: Path) -> None:
+        """Put what is known so far into a checkpoint."""
+        write_json(folder / STATE, {"epochs": self.epochs, "hyps": self.hyps})
+        if self.epochs:
+            shutil.copytree(self._best, folder / BEST)
+
+    def read(self, folder: Path) -> None:
+        """Go on from what `write` put there."""
+        state = read_json(folder / STATE)
+        self.epochs, self.hyps = state["epochs"], state["hyps"]
+        if self.epochs and is_main():
+            shutil.copytree(folder / BEST, self._best)
+
+    def _value(self, row: dict[str, Any]) -> float:
+        value: float = next(row[key] for key in row if key.partition("_")[0] == self._judging.select_by)
+        return value
+
+    def _scores(self, hyps: list[str]) -> dict[str, float]:
+        refs = [segment["tgt" if self._judging.direction == "forward" else "src"] for segment in self._dev]
+        scores = {"chrf": chrf(hyps, refs).value}
+        if self._comet:
+            srcs = [self._prompter.source(segment) for segment in self._dev]
+            found = self._comet.score(srcs, hyps, refs, self._judging.comet_batch_size)
+            scores[f"comet_{self._comet.name}"] = sum(found) / len(found)
+        return scores
+
+
+def load_comet(folder: Path | None, judging: Judging) -> "Comet | None":
+    """The checkpoint that judges epochs, in the main process; None in the others, and where chrF judges alone.
+
+    Raises:
+        InputError: epochs are to be judged by COMET and there is no checkpoint.
+    """
+    if folder is None and judging.select_by == "comet":
+        raise InputError("params.yaml: select_by: comet needs a checkpoint, and this system has none; write chrf")
+    if folder is None or not is_main():
+        return None
+    from mt.comet import Comet
+
+    return Comet(folder)
+
+
+@contextmanager
+def same_random_numbers() -> Iterator[None]:
+    """Leave the random numbers as they were: a training that goes on after an epoch was judged must draw the same."""
+    import numpy as np
+    import torch
+
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
+    place = device()
+    with torch.random.fork_rng([place] if place.type == "cuda" else []):
+        yield
+    random.setstate(drawn)
+    np.random.set_state(drawn_by_numpy)
+
+
+def release_memory() -> None:
+    """Give back what decoding and COMET took."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

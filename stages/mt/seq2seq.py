@@ -1,0 +1,202 @@
+"""A sequence-to-sequence translation model as the reverse model.
+
+Made for models of one language pair, such as Marian's (Junczys-Dowmunt et al. 2018; Tiedemann and Thottingal 2020),
+which read the sentence alone, without prompt or examples. Models of many languages, which are told what to write by a
+forced first token, are not served: no token is forced, and they write what language they like.
+"""
+
+import hashlib
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tqdm import tqdm
+
+from mt.decode import Decoding, halving, row_limits
+from mt.errors import InputError
+from mt.files import read_json, sha256
+from mt.lm import Precision, batches
+from mt.processes import count, device, index, is_main, share
+from mt.segments import Segment
+
+if TYPE_CHECKING:
+    import torch
+
+R = TypeVar("R")
+
+
+def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
+    """Load a sequence-to-sequence model and its tokenizer, on the GPU where there is one.
+
+    Args:
+        folder: a folder in Hugging Face form with its provenance.json; nothing is fetched.
+        precision: the type of the weights.
+
+    Raises:
+        InputError: the folder holds no model, or one of another kind.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    if read_json(folder / "provenance.json")["format"] == "none":
+        raise InputError(
+            f"{folder}: holds no model, and reverse.model is seq2seq; in params.yaml write models.reverse.name, "
+            "license, format: hub, repo (such as Helsinki-NLP/opus-mt-ja-en) and revision, or reverse.model: lora"
+        )
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if not config.is_encoder_decoder:
+        raise InputError(
+            f"{folder}: {config.model_type} is no sequence-to-sequence model; in params.yaml name one in "
+            "models.reverse, such as Helsinki-NLP/opus-mt-ja-en"
+        )
+    with warnings.catch_warnings():
+        # Marian's tokenizer asks for a normaliser of punctuation that it then never calls.
+        warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    model = AutoModelForSeq2SeqLM.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=getattr(torch, precision)
+    )
+    return model.to(device()).eval(), tokenizer
+
+
+def revision(folder: Path) -> str:
+    """Name the exact weights: the first twelve digits of their SHA-256, or of the digests of their parts in order."""
+    digests = [sha256(path) for path in sorted(folder.glob("*.safetensors"))]
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return f"seq2seq:{whole[:12]}"
+
+
+class Seq2Seq:
+    """A `mt.translators.Translator`.
+
+    Args:
+        folder: as for `load`.
+        precision: the type of the weights.
+        decoding: how translations are searched for; what the model's makers advise for that is not followed. Lengths
+            are counted in the model's tokens, the end of sequence of the source left out.
+
+    Raises:
+        InputError: as `load`, or the model cannot write `max_new_tokens` tokens.
+    """
+
+    def __init__(self, folder: Path, precision: Precision, decoding: Decoding) -> None:
+        self._model, self._tokenizer = load(folder, precision)
+        self._decoding = decoding
+        self._pad = self._tokenizer.pad_token_id
+        self._end = self._tokenizer.eos_token_id
+        self._start = self._model.generation_config.decoder_start_token_id
+        self._positions = getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize
+        self.revision = revision(folder)
+        if decoding.max_new_tokens > self._positions:
+            raise InputError(
+                f"params.yaml: backtranslate.decode.max_new_tokens: {decoding.max_new_tokens} is more than the "
+                f"{self._positions} tokens that {folder} can write; lower it"
+            )
+
+    def translate(self, segments: Sequence[Segment]) -> list[str]:
+        """See `Translator.translate`."""
+        texts = self._source_ids(segments)
+        ends = self._tokenizer.num_special_tokens_to_add()
+        limits = [self._decoding.limit(len(text) - ends) for text in texts]
+        costs = [(len(text) + limit) * self._decoding.beams for text, limit in zip(texts, limits, strict=True)]
+
+        def write(rows: list[int]) -> list[str]:
+            return self._generate([texts[i] for i in rows], [limits[i] for i in rows], rows[0])
+
+        return self._each(write, costs)
+
+    def logprobs(self, segments: Sequence[Segment], sources: Sequence[str]) -> list[float]:
+        """See `Translator.logprobs`; padding, which is never written, gets no probability."""
+        texts = self._source_ids(segments)
+        written = self._tokenizer(text_target=list(sources)).input_ids if sources else []
+        targets = [ids[: self._positions] for ids in written]
+        costs = [2 * max(len(text), len(target)) for text, target in zip(texts, targets, strict=True)]
+
+        def score(rows: list[int]) -> list[float]:
+            return self._score([texts[i] for i in rows], [targets[i] for i in rows])
+
+        return self._each(score, costs)
+
+    def _source_ids(self, segments: Sequence[Segment]) -> list[list[int]]:
+        found: list[list[int]] = [self._tokenizer(segment["tgt"]).input_ids for segment in segments]
+        for segment, ids in zip(segments, found, strict=True):
+            if len(ids) > self._positions:
+                raise InputError(
+                    f"params.yaml: prepare.max_chars: {segment['id']} has {len(ids)} tokens, and the reverse model "
+                    f"reads at most {self._positions}; lower it"
+                )
+        return found
+
+    def _each(self, do: Callable[[list[int]], list[R]], costs: list[int]) -> list[R]:
+        """Do every row, in batches that are shared over the processes; the results stand in the order of the rows."""
+        grouped = batches(costs, self._decoding.batch_tokens)
+        mine = sum(map(len, grouped[index() :: count()]))
+        with tqdm(total=mine, unit="segment", desc="reverse", delay=2, disable=not is_main()) as bar:
+
+            def batch(rows: list[int]) -> list[R]:
+                results = halving(do, rows)
+                bar.update(len(rows))
+                return results
+
+            done = share(grouped, batch)
+        found = {
+            i: result
+            for rows, results in zip(grouped, done, strict=True)
+            for i, result in zip(rows, results, strict=True)
+        }
+        return [found[i] for i in range(len(costs))]
+
+    def _generate(self, texts: list[list[int]], limits: list[int], salt: int) -> list[str]:
+        import torch
+        from transformers import GenerationConfig, StoppingCriteriaList
+
+        decoding = self._decoding
+        sampling = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
+        config = GenerationConfig(
+            **(sampling if decoding.strategy == "sampling" else {"do_sample": False}),
+            max_new_tokens=max(limits),
+            num_beams=decoding.beams,
+            suppress_tokens=[self._pad],
+            renormalize_logits=True,
+            eos_token_id=self._end,
+            pad_token_id=self._pad,
+            decoder_start_token_id=self._start,
+        )
+        place = self._model.device
+        with torch.random.fork_rng([place] if place.type == "cuda" else []), torch.inference_mode():
+            torch.manual_seed(decoding.seed + salt)
+            written = self._model.generate(
+                self._padded(texts, self._pad),
+                attention_mask=self._padded([[1] * len(text) for text in texts], 0),
+                generation_config=config,
+                use_model_defaults=False,
+                stopping_criteria=StoppingCriteriaList([row_limits(limits, 1)]),
+            )
+        return [self._text(row) for row in written[:, 1:].tolist()]
+
+    def _score(self, texts: list[list[int]], targets: list[list[int]]) -> list[float]:
+        import torch
+
+        with torch.inference_mode():
+            logits = self._model(
+                input_ids=self._padded(texts, self._pad),
+                attention_mask=self._padded([[1] * len(text) for text in texts], 0),
+                decoder_input_ids=self._padded([[self._start, *target[:-1]] for target in targets], self._pad),
+                use_cache=False,
+            ).logits.float()
+            logits[..., self._pad] = -torch.inf
+            spread = logits.log_softmax(-1).gather(-1, self._padded(targets, self._end)[..., None])[..., 0]
+        return [float(row[: len(target)].mean()) for row, target in zip(spread, targets, strict=True)]
+
+    def _padded(self, rows: list[list[int]], fill: int) -> "torch.Tensor":
+        """Stack rows of ids that begin together: [rows, longest]."""
+        import torch
+
+        longest = max(map(len, rows))
+        return torch.tensor([row + [fill] * (longest - len(row)) for row in rows], device=self._model.device)
+
+    def _text(self, ids: list[int]) -> str:
+        whole = ids[: ids.index(self._end)] if self._end in ids else ids
+        return " ".join(self._tokenizer.decode(whole, skip_special_tokens=True).split())

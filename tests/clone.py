@@ -1,0 +1,112 @@
+"""A clone of the repository in which tests run DVC: what is in the working tree, committed or not."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from mt.files import read_json
+from pipeline import PARAMS, ROOT, git, tracked
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone of the repository, and what its commands find in their environment besides the tests' own."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def call(self, *command: str) -> str:
+        """Run a command in it; what it prints, errors too."""
+        place = Path(sys.executable).parent
+        identity = {f"GIT_{role}_{key}": "test" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
+        env = {
+            **os.environ,
+            **identity,
+            **self.environment,
+            "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
+            "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site"),
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}:\n{done.stdout}"
+        return done.stdout
+
+    def dvc(self, *arguments: str) -> str:
+        return self.call(sys.executable, "-m", "dvc", *arguments)
+
+    def commit(self) -> None:
+        self.call("git", "add", "--all")
+        self.call("git", "commit", "--quiet", "--allow-empty", "--message", "test")
+
+    def reset(self) -> None:
+        """Put back what was committed.
+
+        Without git's index: DVC stages dvc.lock with a writer that does not smudge racy entries, after which git takes
+        a file of the same size that was changed in the second of its checkout for unchanged.
+        """
+        (self.folder / ".git" / "index").unlink()
+        self.call("git", "reset", "--quiet", "--hard")
+        self.dvc("checkout", "--quiet", "--force")
+
+    def summary(self) -> dict[str, dict[str, dict[str, float]]]:
+        """metrics/summary.json."""
+        tree: dict[str, dict[str, dict[str, float]]] = read_json(self.folder / "metrics/summary.json")
+        return tree
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        """Replace a text that stands in a file once."""
+        path = self.folder / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, (file, old)
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def ran(output: str) -> list[str]:
+    """The stages that DVC says it ran."""
+    return sorted(re.findall(r"^Running stage '(.+)':", output, flags=re.MULTILINE))
+
+
+def preset(name: str, values: Mapping[str, Any]) -> str:
+    """A preset with other values; `a.1.b` is the key b of the second item of the list a. Each key must stand there."""
+    yaml = YAML()
+    yaml.width = 1000
+    tree = yaml.load(ROOT / "presets" / f"{name}.yaml")
+    for key, value in values.items():
+        *path, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+        inner = tree
+        for part in path:
+            inner = inner[part]
+        assert isinstance(last, int) or last in inner, key
+        inner[last] = value
+    text = StringIO()
+    yaml.dump(tree, text)
+    return text.getvalue()
+
+
+@contextmanager
+def cloned(folder: Path, params: str, environment: Mapping[str, str]) -> Iterator[Clone]:
+    """A clone at `folder` with `params` in its params.yaml, all committed; what stands beside it goes with it."""
+    git("clone", "--quiet", str(ROOT), str(folder))
+    clone = Clone(folder, environment)
+    try:
+        for path in clone.call("git", "ls-files", "-z").split("\0")[:-1]:
+            (folder / path).unlink()
+        for path in tracked():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / path, folder / path)
+        (folder / PARAMS).write_text(params, encoding="utf-8")
+        clone.commit()
+        yield clone
+    finally:
+        shutil.rmtree(folder.parent)

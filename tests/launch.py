@@ -1,0 +1,54 @@
+"""Stages as the pipeline runs them: each a process of its own, or several under torchrun, on a preset's parameters."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from mt.params import read_tree
+from pipeline import ROOT
+
+STAGES = ROOT / "stages"
+
+
+def parameters(folder: Path, changes: Mapping[str, Any]) -> Path:
+    """Write params.yaml: the embedded preset with some keys changed (`finetune.epochs`)."""
+    tree = read_tree(ROOT / "presets" / "embedded.yaml")
+    for key, value in changes.items():
+        *places, last = key.split(".")
+        section = tree
+        for place in places:
+            section = section[place]
+        assert last in section, key
+        section[last] = value
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "params.yaml"
+    YAML(typ="safe", pure=True).dump(tree, file)
+    return file
+
+
+def call(script: Path, *arguments: object, processes: int = 1, root: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script; with more than one process, under torchrun. `root` stands for DVC's."""
+    place = Path(sys.executable).parent
+    launcher = [sys.executable] if processes == 1 else [place / "torchrun", "--standalone", "--nproc-per-node", "2"]
+    assert processes in (1, 2)
+    path = os.pathsep.join([str(STAGES), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "DVC_ROOT": str(root), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    return subprocess.run(
+        [str(part) for part in (*launcher, script, *arguments)],
+        cwd=root,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def flags(paths: object, **others: object) -> list[str]:
+    """A dataclass of paths as a stage's flags."""
+    return [part for name, value in {**vars(paths), **others}.items() for part in (f"--{name}", str(value))]

@@ -1,0 +1,205 @@
+import dataclasses
+
+import pytest
+import torch
+
+import tiny
+import tiny_marian
+from mt import processes, seq2seq
+from mt.decode import Decoding
+from mt.errors import InputError
+from mt.files import write_json
+from mt.seq2seq import Seq2Seq, load, revision
+
+GREEDY = Decoding("greedy", 1, 1.0, 1.0, 1, 24, 1.5, 4, 400)
+BEAM = dataclasses.replace(GREEDY, strategy="beam", beams=3)
+SAMPLING = dataclasses.replace(GREEDY, strategy="sampling", temperature=1.5, top_p=0.9)
+TEXTS = (*tiny_marian.JAPANESE, "雨", "猫と魚", "東京で雨が降っています。彼女は猫を見ました。")
+SEGMENTS = [{"id": f"m{i}", "tgt": text} for i, text in enumerate(TEXTS)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_marian.save_marian(tmp_path_factory.mktemp("marian"))
+
+
+@pytest.fixture(scope="module")
+def loaded(folder):
+    return load(folder, "float32")
+
+
+def plain(loaded, text, decoding):
+    """What `generate` alone gives for one sentence: no batch, no padding."""
+    model, tokenizer = loaded
+    ids = tokenizer(text, return_tensors="pt").input_ids.to(model.device)
+    written = model.generate(
+        ids,
+        max_new_tokens=decoding.limit(ids.shape[1] - 1),
+        num_beams=decoding.beams,
+        do_sample=False,
+        forced_eos_token_id=None,
+        bad_words_ids=[[tokenizer.pad_token_id]],
+        renormalize_logits=True,
+    )
+    return " ".join(tokenizer.decode(written[0], skip_special_tokens=True).split())
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        pytest.param(GREEDY, id="greedy"),
+        pytest.param(BEAM, id="beam"),
+        pytest.param(dataclasses.replace(GREEDY, max_length_ratio=0.4, length_margin=0), id="greedy within limits"),
+        pytest.param(dataclasses.replace(BEAM, max_length_ratio=0.4, length_margin=0), id="beam within limits"),
+    ],
+)
+def test_batches_and_padding_change_nothing(folder, loaded, decoding):
+    expected = [plain(loaded, text, decoding) for text in TEXTS]
+    assert len(set(expected)) > 3
+    for budget in (1, 60, 4000):
+        model = Seq2Seq(folder, "float32", dataclasses.replace(decoding, batch_tokens=budget))
+        assert model.translate(SEGMENTS) == expected
+
+
+def test_sampling_follows_its_seed(folder):
+    runs = [Seq2Seq(folder, "float32", dataclasses.replace(SAMPLING, seed=s)).translate(SEGMENTS) for s in (1, 1, 2)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_translations_are_one_line_each_and_no_longer_than_the_limit(folder, loaded):
+    _, tokenizer = loaded
+    texts = Seq2Seq(folder, "float32", SAMPLING).translate(SEGMENTS)
+    assert len(texts) == len(SEGMENTS)
+    for segment, text in zip(SEGMENTS, texts, strict=True):
+        assert text == " ".join(text.split())
+        assert len(tokenizer(text_target=text).input_ids) - 1 <= SAMPLING.limit(
+            len(tokenizer(segment["tgt"]).input_ids) - 1
+        )
+
+
+def test_logprobs_are_those_of_each_text_alone(folder, loaded):
+    """Padding, which the model prefers, has no share; an empty text has its end."""
+    model, tokenizer = loaded
+    sources = ["The cat sat.", "", "It rains in the north.", "She", "cat", "the the the", "The other cat"]
+    for budget in (1, 4000):
+        whole = Seq2Seq(folder, "float32", dataclasses.replace(GREEDY, batch_tokens=budget))
+        found = whole.logprobs(SEGMENTS, sources)
+        for segment, source, value in zip(SEGMENTS, sources, found, strict=True):
+            labels = tokenizer(text_target=source, return_tensors="pt").input_ids.to(model.device)
+            assert labels[0, -1] == tokenizer.eos_token_id
+            with torch.inference_mode():
+                read = tokenizer(segment["tgt"], return_tensors="pt").input_ids.to(model.device)
+                logits = model(input_ids=read, labels=labels).logits[0]
+            kept = [i for i in range(logits.shape[-1]) if i != tokenizer.pad_token_id]
+            spread = logits[:, kept].log_softmax(-1)
+            steps = [float(spread[i, kept.index(token)]) for i, token in enumerate(labels[0].tolist())]
+            assert value == pytest.approx(sum(steps) / len(steps), abs=1e-4)
+
+
+def test_no_segments(folder):
+    model = Seq2Seq(folder, "float32", GREEDY)
+    assert model.translate([]) == []
+    assert model.logprobs([], []) == []
+
+
+def test_fewer_sources_than_segments_is_an_error(folder):
+    with pytest.raises(ValueError, match="zip"):
+        Seq2Seq(folder, "float32", GREEDY).logprobs(SEGMENTS, ["The cat."])
+
+
+def test_work_that_other_processes_do_comes_back_in_order(folder, monkeypatch):
+    model = Seq2Seq(folder, "float32", dataclasses.replace(GREEDY, batch_tokens=60))
+    expected = model.translate(SEGMENTS)
+    shared = []
+
+    def two_processes(work, do):
+        shared.append(len(work))
+        done = {i: do(work[i]) for first in (1, 0) for i in range(first, len(work), 2)}
+        return [done[i] for i in range(len(work))]
+
+    monkeypatch.setattr(seq2seq, "share", two_processes)
+    assert model.translate(SEGMENTS) == expected
+    assert shared[0] > 2
+    assert processes.share is not two_processes
+
+
+def test_random_numbers_are_left_alone(folder):
+    model = Seq2Seq(folder, "float32", SAMPLING)
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    model.translate(SEGMENTS)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_out_of_memory_halves_the_batch(folder, monkeypatch):
+    model = Seq2Seq(folder, "float32", dataclasses.replace(GREEDY, batch_tokens=4000))
+    expected = model.translate(SEGMENTS)
+    sizes = []
+    whole = Seq2Seq._generate
+
+    def scarce(self, texts, limits, salt):
+        sizes.append(len(texts))
+        if len(texts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, texts, limits, salt)
+
+    monkeypatch.setattr(Seq2Seq, "_generate", scarce)
+    assert model.translate(SEGMENTS) == expected
+    assert sizes == [7, 3, 1, 2, 4, 2, 2]
+
+
+def test_out_of_memory_at_one_segment_says_what_to_lower(folder, monkeypatch):
+    def never(self, texts, targets):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(Seq2Seq, "_score", never)
+    with pytest.raises(InputError, match="lower beams or max_new_tokens"):
+        Seq2Seq(folder, "float32", GREEDY).logprobs(SEGMENTS, ["cat"] * len(SEGMENTS))
+
+
+def test_other_errors_stay_what_they_are(folder, monkeypatch):
+    def broken(self, texts, limits, salt):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(Seq2Seq, "_generate", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        Seq2Seq(folder, "float32", GREEDY).translate(SEGMENTS)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_weights_have_the_precision_asked_for(folder, precision):
+    assert load(folder, precision)[0].dtype == getattr(torch, precision)
+
+
+def test_a_text_that_is_too_long_is_named(folder):
+    long = [{"id": "m0", "tgt": "雨"}, {"id": "m1", "tgt": "雨が降って" * 30}]
+    with pytest.raises(InputError, match=r"prepare.max_chars: m1 has \d+ tokens, .* at most 48"):
+        Seq2Seq(folder, "float32", GREEDY).translate(long)
+
+
+def test_translations_longer_than_the_model_can_write(folder):
+    with pytest.raises(InputError, match="max_new_tokens: 49 is more than the 48"):
+        Seq2Seq(folder, "float32", dataclasses.replace(GREEDY, max_new_tokens=49))
+
+
+def test_a_folder_without_a_model_says_which_keys_to_write(tmp_path):
+    write_json(tmp_path / "provenance.json", {"name": "none", "format": "none"})
+    with pytest.raises(InputError, match=r"models.reverse.name, license, format: hub, repo .* and revision"):
+        load(tmp_path, "float32")
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path):
+    tiny.save_llama(tmp_path)
+    write_json(tmp_path / "provenance.json", {"name": "tiny", "format": "hub"})
+    with pytest.raises(InputError, match="llama is no sequence-to-sequence model"):
+        load(tmp_path, "float32")
+
+
+def test_revision_follows_every_part_of_the_weights(tmp_path):
+    (tmp_path / "model-1.safetensors").write_bytes(b"a")
+    first = revision(tmp_path)
+    (tmp_path / "model-2.safetensors").write_bytes(b"b")
+    second = revision(tmp_path)
+    (tmp_path / "model-2.safetensors").write_bytes(b"c")
+    assert len({first, second, revision(tmp_path)}) == 3
