@@ -12,8 +12,9 @@ from mt.lm import Precision, load_adapted, load_base
 from mt.params import Key, load, read_tree
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.segments import read_segments
+from mt.systems import System
 from mt.text import normalise
-from translate import System, examples
+from translate import examples
 
 PARAMS = Path("params.yaml")
 BASE, ADAPTERS, TRAIN = Path("models/base"), Path("models/adapters"), Path("data/prepared/train.jsonl")
