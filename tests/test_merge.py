@@ -36,7 +36,7 @@ def paths(tmp_path: Path) -> merge.Paths:
     )
 
 
-def merged(paths: merge.Paths, system: merge.System = BOTH, params: merge.Merge = PARAMS) -> list[dict[str, Any]]:
+def merged(paths: merge.Paths, system: merge.Trained = BOTH, params: merge.Merge = PARAMS) -> list[dict[str, Any]]:
     merge.run(paths, merge.Params(system, params))
     return [json.loads(line) for line in paths.out.read_text(encoding="utf-8").split("\n")[:-1]]
 

@@ -97,10 +97,11 @@ def test_one_line_for_what_the_user_can_mend(tool: str, arguments: list[str], ex
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the real parameters and presets, where the tools run."""
+    """A folder with the real parameters, presets and stages, where the tools run."""
     (tmp_path / "presets").mkdir()
-    for file in [ROOT / PARAMS, *(ROOT / "presets").glob("*.yaml")]:
+    for file in [ROOT / PARAMS, ROOT / "dvc.yaml", *(ROOT / "presets").glob("*.yaml")]:
         (tmp_path / file.relative_to(ROOT)).write_bytes(file.read_bytes())
+    (tmp_path / "stages").symlink_to(ROOT / "stages")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -144,6 +145,29 @@ def test_only_what_is_a_preset_is_put_in_place(name: str, project: Path) -> None
             "languages: must be a mapping with the keys src, tgt",
             id="no mapping",
         ),
+        pytest.param(
+            "lora:\n  rank: 16\n",
+            "lora:\n  rank: '5e-05'\n",
+            "lora.rank: must be a whole number, not the text '5e-05'",
+            id="a type",
+        ),
+        pytest.param(
+            "  samples: 20\n", "  samples: -1\n", "report: samples: must not be negative, not -1", id="the last stage's"
+        ),
+        pytest.param(
+            "    - name: tatoeba\n",
+            "    - name: tatoeba\n      nmae: x\n",
+            "unknown key corpora.tests[0].nmae; did you mean corpora.tests[0].name?",
+            id="unknown in a list",
+        ),
+        pytest.param(
+            "testsets: [tatoeba, kyoto]",
+            "testsets: [tatoeba, wmt]",
+            "corpora.tests names ['tatoeba', 'kyoto'] but testsets ['tatoeba', 'wmt']",
+            id="a test set that is no corpus",
+        ),
+        pytest.param("testsets: [tatoeba, kyoto]", "testsets: 3", "testsets: must be a list, such as [", id="no list"),
+        pytest.param("launch: python ", "launch: [python] ", "dvc.yaml cannot be filled in from it (", id="no command"),
     ],
 )
 def test_check_finds(old: str, new: str, expected: str, project: Path) -> None:

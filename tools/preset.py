@@ -1,12 +1,16 @@
-"""Puts a preset in the place of params.yaml (`use NAME`), or holds params.yaml to the presets' key tree (`check`)."""
+"""Puts a preset in the place of params.yaml (`use NAME`), or checks that before the first stage runs (`check`)."""
 
+import json
+import runpy
+import shlex
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from mt.errors import InputError
 from mt.files import write_text
-from mt.params import check_keys, read_tree
+from mt.params import check_keys, load, read_tree
 
 PARAMS = Path("params.yaml")
 PRESETS = Path("presets")
@@ -16,7 +20,7 @@ def hold_to_tree(tree: dict[str, Any], known: dict[str, Any], prefix: str = "") 
     """Hold every key of `tree`, at any depth, to those of `known`; lists are values.
 
     Raises:
-        InputError: a key is unknown or missing.
+        InputError: a key is unknown or missing, or a list or mapping is something else.
     """
     check_keys(tree, tuple(known), PARAMS, prefix)
     for key, inner in known.items():
@@ -24,6 +28,31 @@ def hold_to_tree(tree: dict[str, Any], known: dict[str, Any], prefix: str = "") 
             if not isinstance(tree[key], dict):
                 raise InputError(f"{PARAMS}: {prefix}{key}: must be a mapping with the keys {', '.join(inner)}")
             hold_to_tree(tree[key], inner, f"{prefix}{key}.")
+        elif isinstance(inner, list) and not isinstance(tree[key], list):
+            raise InputError(f"{PARAMS}: {prefix}{key}: must be a list, such as {json.dumps(inner)[:60]}")
+
+
+def hold_to_stages() -> None:
+    """Read the parameters of every stage of dvc.yaml as the stage does: a mistake in the last one shows at once.
+
+    Raises:
+        InputError: a value is not what its stage takes, or dvc.yaml cannot use it.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(Path.cwd()), uninitialized=True) as repo:
+            commands = [shlex.split(stage.cmd) for stage in repo.index.stages]
+    except DvcException as error:
+        raise InputError(f"{PARAMS}: dvc.yaml cannot be filled in from it ({' '.join(str(error).split())})") from error
+    params: dict[str, Any] = {}
+    for words in commands:
+        script = next(word for word in words if word.endswith(".py"))
+        if script not in params:
+            params[script] = runpy.run_path(script)["Params"]
+        at = dict(value.split("=", 1) for flag, value in pairwise(words) if flag == "--at")
+        load(params[script], PARAMS, at)
 
 
 def use(name: str) -> None:
@@ -45,6 +74,7 @@ def main(arguments: list[str]) -> None:
             use(name)
         case ["check"]:
             hold_to_tree(read_tree(PARAMS), read_tree(PRESETS / "embedded.yaml"))
+            hold_to_stages()
         case _:
             raise InputError("usage: preset.py use NAME | preset.py check")
 
