@@ -56,7 +56,6 @@ PRECISION = {
     f"{section}.{key}": "float32" for section in ("reverse.finetune", "finetune") for key in ("precision", "weights")
 } | {"backtranslate.precision": "float32", "translate.precision": "float32"}
 THRESHOLDS = {
-    "filter.min_src_chars": 0,
     "filter.min_src_language": 0.0,
     "filter.min_tgt_language": 0.0,
     "filter.min_length_ratio": 0.0,

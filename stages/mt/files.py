@@ -13,6 +13,7 @@ from typing import Any
 from mt.errors import InputError
 
 NOTHING = "none"
+PARTIAL = ".partial"
 FULL_BELOW_BYTES = 1 << 20
 
 
@@ -30,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the disk is full, or the place cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)
@@ -43,10 +44,10 @@ def replacing(path: Path) -> Iterator[Path]:
         full = _is_full(error, path)
         remove(partial)
         if full:
-            raise InputError(f"{path}: the disk is full; free some space and run the stage again") from error
+            raise InputError(f"{_final(path)}: the disk is full; free some space and run the stage again") from error
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            mend = f"make {path.parent} a folder that can be written to"
-            raise InputError(f"{path}: cannot be written ({error.strerror}); {mend}") from error
+            mend = f"make {_final(path.parent)} a folder that can be written to"
+            raise InputError(f"{_final(path)}: cannot be written ({error.strerror}); {mend}") from error
         raise
 
 
@@ -99,6 +100,12 @@ def sha256(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _final(path: Path) -> Path:
+    """Where a file inside unfinished folders will stand."""
+    parts = (part[1:].removesuffix(PARTIAL) if part.endswith(PARTIAL) else part for part in path.parts)
+    return Path(*parts)
 
 
 def _is_full(error: BaseException, path: Path) -> bool:

@@ -374,3 +374,13 @@ def test_remove_does_not_follow_links(tmp_path: Path) -> None:
 def test_an_input_that_a_stage_goes_without() -> None:
     assert given_input(Path("data/none")) is None
     assert given_input(Path("data/train.jsonl")) == Path("data/train.jsonl")
+
+
+def test_a_full_disk_names_what_would_have_been_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError) as raised,
+        replacing(tmp_path / "raw") as folder,
+        replacing(folder / "tests" / "x.jsonl"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(raised.value) == f"{tmp_path}/raw/tests/x.jsonl: {FULL}"
