@@ -45,7 +45,7 @@ class Record:
             self._put(part, {"status": "failed", "reason": str(error)})
         else:
             self._put(part, {"status": "done"})
-        self._put(part, {"seconds": round(time.monotonic() - begin, 1)})
+        self._put(part, {"seconds": round(time.monotonic() - begin, 3)})
 
     def add(self, part: str, figures: dict[str, Any]) -> None:
         """Add figures to a part, by name; what has one of the names goes."""
