@@ -124,7 +124,7 @@ def make(paths: Paths, params: Params) -> None:
     encoder = read_json(paths.encoder / PROVENANCE)
     parts = split(read_segments(paths.pairs, ("src", "tgt")), comet.held_out, paths.pairs)
     training = Training(comet.seed, comet.epochs, comet.batch_size, comet.learning_rate, comet.hidden_sizes)
-    metric, report = build(paths.encoder, parts, params.languages.tgt, comet.severities, training)
+    metric, report = build(paths.encoder, parts, params.languages, comet.severities, training)
     with replacing(paths.out) as folder:
         save(metric, paths.encoder, folder, paths.out)
         write_json(folder / PROVENANCE, provenance(folder, comet.name, encoder))

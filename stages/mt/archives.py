@@ -76,7 +76,9 @@ def fetch(archive: Archive, cache: Path) -> Path:
             if not path.exists():
                 _download(archive, path)
     if (found := sha256(path)) != archive.sha256:
-        raise InputError(f"{path}: its SHA-256 is {found}, not {archive.sha256}; remove the file and run again")
+        raise InputError(
+            f"{path}: its SHA-256 is {found}, not {archive.sha256}; remove the file or correct the pinned digest"
+        )
     return path
 
 

@@ -10,7 +10,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
     """One layer of the cache.
 
     Args:
@@ -25,12 +25,12 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self._start = prefix[0].shape[-2] if prefix else 0
         self._length = self._start
 
-    def lazy_initialization(self, key_states: torch.Tensor) -> None:
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Take the memory of all rows, and write the prefix into each."""
         self.dtype, self.device = key_states.dtype, key_states.device
-        rows, heads, _, size = key_states.shape
-        self.keys = key_states.new_empty(rows, heads, self._room, size)
-        self.values = torch.empty_like(self.keys)
+        self.keys, self.values = (
+            states.new_empty(*states.shape[:2], self._room, states.shape[3]) for states in (key_states, value_states)
+        )
         if self._prefix:
             self.keys[:, :, : self._start] = self._prefix[0]
             self.values[:, :, : self._start] = self._prefix[1]
@@ -41,7 +41,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write new tokens, each [rows, heads, tokens, head size]; returns those of all tokens so far, as views."""
         if not self.is_initialized:
-            self.lazy_initialization(key_states)
+            self.lazy_initialization(key_states, value_states)
         end = self._length + key_states.shape[-2]
         self.keys[:, :, self._length : end] = key_states
         self.values[:, :, self._length : end] = value_states
@@ -59,7 +59,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
             own.copy_(own.index_select(0, beam_idx.to(own.device)))
 
 
-def roomy(prefix: Cache | None, layers: int, room: int) -> Cache:
+def preallocated(prefix: Cache | None, layers: int, room: int) -> Cache:
     """A cache of `layers` layers for rows of up to `room` tokens, which begin with what `prefix`, of one row, holds."""
     held = [None] * layers if prefix is None else [(layer.keys, layer.values) for layer in prefix.layers]
-    return Cache(layers=[RoomyLayer(one, room) for one in held])
+    return Cache(layers=[PreallocatedLayer(one, room) for one in held])

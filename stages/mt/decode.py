@@ -109,7 +109,9 @@ def halving(do: Callable[[list[int]], list[R]], rows: list[int]) -> list[R]:
         if not _out_of_memory(error):
             raise
         if len(rows) == 1:
-            raise InputError("out of memory at a single segment; lower beams or max_new_tokens") from error
+            raise InputError(
+                "out of memory at a single segment; lower prompt.shots, decode.beams or decode.max_new_tokens"
+            ) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     middle = len(rows) // 2
@@ -137,8 +139,8 @@ class _Engine:
 
         decoding = self._decoding
         device = self._model.device
-        roomy = self._roomy(max(map(len, prompts)) + max(limits))
-        shared = common(prompts) if roomy else 0
+        preallocate = self._fits_window(max(map(len, prompts)) + max(limits))
+        shared = common(prompts) if preallocate else 0
         rests = [prompt[shared:] for prompt in prompts]
         head = torch.tensor(prompts[0][:shared], dtype=torch.long).expand(len(prompts), -1)
         ids = torch.cat([head, pad_left(rests, self._tokenizer.pad_token_id)], 1).to(device)
@@ -158,14 +160,14 @@ class _Engine:
             written = self._model.generate(
                 ids,
                 attention_mask=mask,
-                past_key_values=self._cache(prompts[0][:shared], ids.shape[1] + max(limits)) if roomy else None,
+                past_key_values=self._cache(prompts[0][:shared], ids.shape[1] + max(limits)) if preallocate else None,
                 generation_config=config,
                 use_model_defaults=False,
                 stopping_criteria=StoppingCriteriaList([row_limits(limits, ids.shape[1])]),
             )
         return [self._text(row[:limit]) for row, limit in zip(written[:, ids.shape[1] :].tolist(), limits, strict=True)]
 
-    def _roomy(self, tokens: int) -> bool:
+    def _fits_window(self, tokens: int) -> bool:
         """Whether rows of so many tokens fit into every layer's window.
 
         Where they do not, padding between the shared prefix and the rest would count in the window.
@@ -178,14 +180,14 @@ class _Engine:
         import torch
         from transformers import DynamicCache
 
-        from mt.cache import roomy
+        from mt.cache import preallocated
 
         read = None
         if prefix:
             read = DynamicCache(config=self._model.config)
             ids = torch.tensor([prefix], device=self._model.device)
             self._model(input_ids=ids, past_key_values=read, use_cache=True, logits_to_keep=1)
-        return roomy(read, self._model.config.num_hidden_layers, room)
+        return preallocated(read, self._model.config.num_hidden_layers, room)
 
     def _text(self, ids: list[int]) -> str:
         # A piece may hold the end of the text and its line break together, so the cut is made in the text.

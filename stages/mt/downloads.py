@@ -27,7 +27,7 @@ def fetch_url(url: str, digest: str | None, cache: Path) -> Path:
             if not path.exists():
                 _download(url, path)
     if digest is not None and (found := sha256(path)) != digest:
-        raise InputError(f"{path}: its SHA-256 is {found}, not {digest}; remove the file and run again")
+        raise InputError(f"{path}: its SHA-256 is {found}, not {digest}; remove the file or correct the pinned digest")
     return path
 
 

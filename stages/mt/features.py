@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from mt.prompt import Languages
 from mt.segments import Segment
-from mt.text import length_ratio, ngrams, script_share, words
+from mt.text import UNSPACED, length_ratio, ngrams, script_share, words
 
 FEATURES = (
     "src_chars",
@@ -48,9 +48,6 @@ FEATURES = (
 DIGITS = 6
 BLOCK_BATCHES = 64
 """Batches that are embedded at once: long enough to sort by length, short enough to keep memory flat."""
-
-BY_CHARACTER = ("ja",)
-"""Languages whose repetition is counted in characters: a loop such as `ははははは` has no steady words."""
 
 
 class Encoding(Protocol):
@@ -72,7 +69,7 @@ class Settings:
     """What the features need to know.
 
     `labels` are the fixed texts of the prompt, the n are the lengths of n-grams: words for repetition (characters
-    for Japanese), characters for copying.
+    where a language writes no spaces), characters for copying.
     """
 
     languages: Languages
@@ -123,8 +120,11 @@ def echo(src: str, labels: Sequence[str]) -> float:
 
 
 def repetition(text: str, language: str, n: int) -> float:
-    """Share of n-grams that stood in the text before; 0 where the text has fewer than two n-grams."""
-    units = list(text) if language in BY_CHARACTER else words(text, language)
+    """Share of n-grams that stood in the text before; 0 where the text has fewer than two n-grams.
+
+    They are of words, or of characters where no spaces part the words: a loop such as `ははははは` has no steady words.
+    """
+    units = list(text) if language in UNSPACED else words(text, language)
     grams = list(zip(*(units[start:] for start in range(n)), strict=False))
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 

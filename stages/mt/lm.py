@@ -72,17 +72,16 @@ def load_adapted(base: Path, adapter: Path, precision: Precision) -> tuple[Any, 
 
 
 def revision(base: Path, adapter: Path | None) -> str:
-    """Name the exact weights: the first twelve digits of their SHA-256, base and adapter.
+    """Name the exact weights, base and adapter, by `digest`."""
+    return f"base:{digest(base)}" + (f" adapter:{digest(adapter)}" if adapter else "")
 
-    Weights in several files count as one file, in the order of the names.
+
+def digest(folder: Path) -> str:
+    """The first twelve digits of the SHA-256 of a folder's weights; several files count as one, in the order of names.
 
     Raises:
-        InputError: a folder holds no weights.
+        InputError: the folder holds no weights.
     """
-    return f"base:{_digest(base)}" + (f" adapter:{_digest(adapter)}" if adapter else "")
-
-
-def _digest(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise InputError(f"{folder}: holds no weights in safetensors; run `dvc repro` to make them")

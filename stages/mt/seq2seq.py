@@ -5,7 +5,6 @@ which read the sentence alone, without prompt or examples. Models of many langua
 forced first token, are not served: no token is forced, and they write what language they like.
 """
 
-import hashlib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,8 +15,8 @@ from tqdm import tqdm
 
 from mt.decode import Decoding, halving, row_limits
 from mt.errors import InputError
-from mt.files import read_json, sha256
-from mt.lm import Precision, batches
+from mt.files import read_json
+from mt.lm import Precision, batches, digest
 from mt.processes import count, device, index, is_main, share
 from mt.segments import Segment
 
@@ -61,13 +60,6 @@ def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
     return model.to(device()).eval(), tokenizer
 
 
-def revision(folder: Path) -> str:
-    """Name the exact weights: the first twelve digits of their SHA-256, or of the digests of their parts in order."""
-    digests = [sha256(path) for path in sorted(folder.glob("*.safetensors"))]
-    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return f"seq2seq:{whole[:12]}"
-
-
 class Seq2Seq:
     """A `mt.translators.Translator`.
 
@@ -88,7 +80,7 @@ class Seq2Seq:
         self._end = self._tokenizer.eos_token_id
         self._start = self._model.generation_config.decoder_start_token_id
         self._positions = getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize
-        self.revision = revision(folder)
+        self.revision = f"seq2seq:{digest(folder)}"
         if decoding.max_new_tokens > self._positions:
             raise InputError(
                 f"params.yaml: backtranslate.decode.max_new_tokens: {decoding.max_new_tokens} is more than the "

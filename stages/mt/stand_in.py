@@ -12,9 +12,10 @@ from typing import Any
 from mt.errors import InputError
 from mt.estimator import Example, Training, embed, estimates, new_metric, train
 from mt.perturb import Material, Perturbed, perturbations, tokens
+from mt.prompt import Languages
 from mt.ranking import Case, measure
 from mt.segments import Segment
-from mt.text import words
+from mt.text import UNSPACED, words
 
 LEAST_PAIRS = 3
 """A reference, another one, and the one most like it."""
@@ -35,18 +36,24 @@ def split(segments: Sequence[Segment], held_out: int, path: Path) -> tuple[list[
 
 
 def perturbed(
-    segments: Sequence[Segment], nearest: Sequence[int], language: str, levels: int, seed: int
+    segments: Sequence[Segment], nearest: Sequence[int], languages: Languages, levels: int, seed: int
 ) -> list[tuple[Segment, Perturbed]]:
     """Perturb every reference; what it is perturbed with comes from these segments only."""
-    refs = [tokens(segment["tgt"], words(segment["tgt"], language)) for segment in segments]
+    refs = [movable(segment["tgt"], languages.tgt) for segment in segments]
     found = []
     for i, segment in enumerate(segments):
         rng = Random(f"{seed}:{segment['id']}")  # noqa: S311
         other = (i + rng.randint(1, len(segments) - 1)) % len(segments)
-        src = tokens(segment["src"], segment["src"].split())
-        material = Material(src=src, ref=refs[i], other=refs[other], neighbour=refs[nearest[i]])
+        material = Material(
+            movable(segment["src"], languages.src), ref=refs[i], other=refs[other], neighbour=refs[nearest[i]]
+        )
         found += [(segment, one) for one in perturbations(material, levels, rng)]
     return found
+
+
+def movable(text: str, language: str) -> list[str]:
+    """The tokens of a text; in a language with spaces each has one in front, the first too, as it may be moved."""
+    return tokens(text if language in UNSPACED else f" {text}", words(text, language))
 
 
 def examples(cases: Sequence[tuple[Segment, Perturbed]], levels: int) -> list[Example]:
@@ -55,14 +62,18 @@ def examples(cases: Sequence[tuple[Segment, Perturbed]], levels: int) -> list[Ex
 
 
 def build(
-    encoder: Path, parts: tuple[Sequence[Segment], Sequence[Segment]], language: str, levels: int, training: Training
+    encoder: Path,
+    parts: tuple[Sequence[Segment], Sequence[Segment]],
+    languages: Languages,
+    levels: int,
+    training: Training,
 ) -> tuple[Any, dict[str, Any]]:
     """Train a checkpoint and measure it.
 
     Args:
         encoder: the folder of a Hugging Face XLM-RoBERTa.
         parts: segments to learn from, and others to measure on.
-        language: of the references, ISO 639-1.
+        languages: of sources and references.
         levels: of severity, from untouched to word salad.
         training: how the estimator learns; its seed is that of the perturbations too.
 
@@ -75,7 +86,7 @@ def build(
     cases = []
     for part in parts:
         nearest = known.nearest([segment["tgt"] for segment in part])
-        cases.append(perturbed(part, nearest, language, levels, training.seed))
+        cases.append(perturbed(part, nearest, languages, levels, training.seed))
     learnt, held_out = (examples(some, levels) for some in cases)
     texts = {text for one in (*learnt, *held_out) for text in (one.src, one.mt, one.ref)}
     embeddings = known.joined(embed(metric, texts - known.rows.keys(), training.batch_size))

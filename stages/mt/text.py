@@ -25,6 +25,9 @@ _LOOSE_SPACE = re.compile(r" (?=[、。！？（）「」『』…：；〜])|(?
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
+UNSPACED = ("ja", "zh", "th", "lo", "km", "my")
+"""Languages that write no spaces between words."""
+
 _SCRIPTS = {
     "ja": ("HIRAGANA", "KATAKANA", "CJK"),
     "zh": ("CJK",),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from mt.cache import roomy
+from mt.cache import preallocated
 from tiny import gemma
 
 ROWS = 3
@@ -49,16 +49,16 @@ def test_logits_are_those_of_a_cache_that_copies(model: Any, prefixed: bool, bea
     plain = read(model) if prefixed else DynamicCache(config=model.config)
     if prefixed:
         plain.batch_repeat_interleave(ROWS)
-    cache = roomy(read(model) if prefixed else None, model.config.num_hidden_layers, 14 if prefixed else 11)
+    cache = preallocated(read(model) if prefixed else None, model.config.num_hidden_layers, 14 if prefixed else 11)
     assert torch.equal(logits(model, cache, beams), logits(model, plain, beams))
 
 
 def test_reordering_matters(model: Any) -> None:
-    caches = (roomy(None, model.config.num_hidden_layers, 11) for _ in range(2))
+    caches = (preallocated(None, model.config.num_hidden_layers, 11) for _ in range(2))
     assert not torch.equal(logits(model, next(caches), [0, 1, 2]), logits(model, next(caches), [2, 0, 0]))
 
 
 def test_a_token_too_many_is_refused(model: Any) -> None:
-    cache = roomy(None, model.config.num_hidden_layers, 4)
+    cache = preallocated(None, model.config.num_hidden_layers, 4)
     with pytest.raises(RuntimeError), torch.inference_mode():
         model(input_ids=IDS[:, :5], past_key_values=cache, use_cache=True)

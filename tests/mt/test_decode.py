@@ -137,7 +137,7 @@ def test_out_of_memory_at_one_segment_says_what_to_lower(loaded, monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(decode._Engine, "_generate", never)
-    with pytest.raises(InputError, match="lower beams or max_new_tokens"):
+    with pytest.raises(InputError, match=r"lower prompt\.shots, decode\.beams or decode\.max_new_tokens"):
         translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY)
 
 

@@ -9,7 +9,7 @@ from mt import processes, seq2seq
 from mt.decode import Decoding
 from mt.errors import InputError
 from mt.files import write_json
-from mt.seq2seq import Seq2Seq, load, revision
+from mt.seq2seq import Seq2Seq, load
 
 GREEDY = Decoding("greedy", 1, 1.0, 1.0, 1, 24, 1.5, 4, 400)
 BEAM = dataclasses.replace(GREEDY, strategy="beam", beams=3)
@@ -154,7 +154,7 @@ def test_out_of_memory_at_one_segment_says_what_to_lower(folder, monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(Seq2Seq, "_score", never)
-    with pytest.raises(InputError, match="lower beams or max_new_tokens"):
+    with pytest.raises(InputError, match=r"lower prompt\.shots, decode\.beams or decode\.max_new_tokens"):
         Seq2Seq(folder, "float32", GREEDY).logprobs(SEGMENTS, ["cat"] * len(SEGMENTS))
 
 
@@ -194,12 +194,3 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
     write_json(tmp_path / "provenance.json", {"name": "tiny", "format": "hub"})
     with pytest.raises(InputError, match="llama is no sequence-to-sequence model"):
         load(tmp_path, "float32")
-
-
-def test_revision_follows_every_part_of_the_weights(tmp_path):
-    (tmp_path / "model-1.safetensors").write_bytes(b"a")
-    first = revision(tmp_path)
-    (tmp_path / "model-2.safetensors").write_bytes(b"b")
-    second = revision(tmp_path)
-    (tmp_path / "model-2.safetensors").write_bytes(b"c")
-    assert len({first, second, revision(tmp_path)}) == 3
