@@ -29,7 +29,7 @@ repro: .venv/installed
 	@python tools/table.py metrics/summary.json
 
 test: .venv/installed
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	ruff check .

@@ -28,7 +28,6 @@ from mt.prompt import Languages
 from mt.segments import read_segments, write_segments
 from mt.splits import SIDES
 from mt.tally import Tally
-from mt.text import key
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def read(raw: Path, params: Params) -> Corpora:
     """Read what fetch_corpora.py wrote, the test sets in normal form.
 
     Raises:
-        InputError: a side of a test segment has no letter or digit.
+        InputError: nothing is left of a side of a test segment.
     """
     mono = raw / "mono.jsonl"
     files = {name: raw / "tests" / f"{name}.jsonl" for name in params.testsets}
@@ -70,8 +69,8 @@ def read(raw: Path, params: Params) -> Corpora:
         if file.exists():
             tests[name] = [normalised(segment, params.languages) for segment in read_segments(file, SIDES)]
             for line, segment in enumerate(tests[name], start=1):
-                if blank := [side for side in SIDES if not key(segment[side])]:
-                    raise InputError(f"{file}:{line}: {blank[0]!r} has no letter or digit; correct it in its source")
+                if empty := [side for side in SIDES if not segment[side]]:
+                    raise InputError(f"{file}:{line}: {empty[0]!r} shows nothing; correct it in its source")
     return Corpora(
         parallel=read_segments(raw / "parallel.jsonl", SIDES),
         mono=read_segments(mono, ("tgt",)) if mono.exists() else None,

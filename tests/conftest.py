@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import settings
@@ -11,12 +12,32 @@ settings.register_profile("honyaku", deadline=None)
 settings.load_profile("honyaku")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def left_by_fixtures() -> Iterator[None]:
+    """Take back what the fixtures of a module did."""
+    with as_before():
+        yield
+
+
 @pytest.fixture(autouse=True)
-def as_it_was() -> Iterator[None]:
-    """Take back what a test put into the environment or accelerate into its state: as the Trainer does."""
+def left_by_a_test() -> Iterator[None]:
+    """Take back what a test did."""
+    with as_before():
+        yield
+
+
+@contextmanager
+def as_before() -> Iterator[None]:
+    """Take back what is put into the environment, or by accelerate into its state: the Trainer does both."""
     before = dict(os.environ)
     yield
     os.environ.clear()
     os.environ.update(before)
     if "accelerate.state" in sys.modules:
         sys.modules["accelerate.state"].AcceleratorState._reset_state()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several workers share the tests, the long ones go first, so that no worker is left alone with them."""
+    if config.getoption("dist", "no") != "no":
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)

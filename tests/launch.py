@@ -1,4 +1,4 @@
-"""Stages as the pipeline runs them: each a process of its own, or several under torchrun, on a preset's parameters."""
+"""Stages as the pipeline runs them: each a process of its own, or two under a launcher, on a preset's parameters."""
 
 import os
 import subprocess
@@ -31,15 +31,33 @@ def parameters(folder: Path, changes: Mapping[str, Any]) -> Path:
     return file
 
 
-def call(script: Path, *arguments: object, processes: int = 1, root: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script; with more than one process, under torchrun. `root` stands for DVC's."""
-    place = Path(sys.executable).parent
-    launcher = [sys.executable] if processes == 1 else [place / "torchrun", "--standalone", "--nproc-per-node", "2"]
+LAUNCHERS = {
+    "torchrun": ["torchrun", "--standalone", "--nproc-per-node", "2"],
+    "accelerate": [
+        "accelerate",
+        "launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--main_process_port",
+        "0",
+    ],
+}
+
+
+def call(
+    script: Path, *arguments: object, processes: int = 1, root: Path, launcher: str = "torchrun"
+) -> subprocess.CompletedProcess[str]:
+    """Run a script; two processes of it under a launcher. `root` stands for DVC's."""
     assert processes in (1, 2)
+    program, *flags = LAUNCHERS[launcher]
+    command = [sys.executable] if processes == 1 else [Path(sys.executable).parent / program, *flags]
     path = os.pathsep.join([str(STAGES), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {**os.environ, "DVC_ROOT": str(root), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     return subprocess.run(
-        [str(part) for part in (*launcher, script, *arguments)],
+        [str(part) for part in (*command, script, *arguments)],
         cwd=root,
         env=env,
         capture_output=True,

@@ -112,10 +112,10 @@ def lay_wikipedia(folder: Path, text: Text) -> None:
 
 
 def lay_wmt24(home: Path, text: Text) -> None:
-    """The test set where sacreBLEU unpacks it."""
+    """The test set where sacreBLEU unpacks it, with a segment of no letters, as the real one has."""
     dataset = sacrebleu.DATASETS["wmt24"]
     raw = home / "wmt24" / "raw"
-    segments = [(text.english(), text.japanese()) for _ in range(3)]
+    segments = [*((text.english(), text.japanese()) for _ in range(3)), ("🙌", "🙌")]
     src = "".join(f'<seg id="{i}">{en}</seg>' for i, (en, _) in enumerate(segments, start=1))
     ref = "".join(f'<seg id="{i}">{ja}</seg>' for i, (_, ja) in enumerate(segments, start=1))
     xml = (

@@ -307,10 +307,17 @@ def test_too_few_pairs_are_an_error_with_the_numbers(paths: Paths, size: str) ->
     assert not paths.train.parent.exists()
 
 
-def test_a_test_segment_that_is_blank_once_normal_is_an_error(paths: Paths) -> None:
-    write_segments(paths.raw / "tests/own.jsonl", [TEST, {"id": "own:2", "src": "Fine.", "tgt": "\u200b…"}])
-    with pytest.raises(InputError, match=r"own\.jsonl:2: 'tgt' has no letter or digit"):
+def test_a_test_segment_that_is_empty_once_normal_is_an_error(paths: Paths) -> None:
+    write_segments(paths.raw / "tests/own.jsonl", [TEST, {"id": "own:2", "src": "Fine.", "tgt": "\u200b\u00ad"}])
+    with pytest.raises(InputError, match=r"own\.jsonl:2: 'tgt' shows nothing"):
         run(paths, PARAMS)
+
+
+def test_a_test_segment_without_letters_is_kept(paths: Paths) -> None:
+    cheer = {"id": "own:2", "src": "🙌", "tgt": "🙌"}
+    write_segments(paths.raw / "tests/own.jsonl", [TEST, cheer])
+    run(paths, PARAMS)
+    assert cheer in lines(paths.tests / "own.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def test_a_remote_takes_the_work_to_another_clone(clone: Clone) -> None:
     assert (elsewhere / "data/hyps/ft/kyoto.jsonl").read_bytes() == (
         clone.folder / "data/hyps/ft/kyoto.jsonl"
     ).read_bytes()
+    other.dvc("pull", "finetune", "translate", "evaluate")
     assert ran(other.dvc("repro", "--pull", "--allow-missing")) == []
     other.replace(PARAMS, "bootstrap_samples: 100\n", "bootstrap_samples: 50\n")
     assert ran(other.dvc("repro", "--pull", "--allow-missing")) == sorted(rerun(["evaluate.bootstrap_samples"], [], {}))

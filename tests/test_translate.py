@@ -5,7 +5,7 @@ from peft import LoraConfig, get_peft_model
 
 import tiny
 import translate
-from launch import STAGES, call, flags, parameters
+from launch import LAUNCHERS, STAGES, call, flags, parameters
 from mt.decode import Decoding
 from mt.errors import InputError
 from mt.lm import load_base, revision
@@ -95,7 +95,8 @@ def test_a_test_set_with_an_empty_reference(paths):
 
 
 @pytest.mark.slow
-def test_two_processes_write_what_one_writes(paths, tmp_path):
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_write_what_one_writes(paths, tmp_path, launcher):
     save_adapter(paths)
     segments = [{"id": str(i), "src": "The cat sat on the mat. " * (i % 3 + 1), "tgt": "猫"} for i in range(11)]
     write_segments(paths.test, segments)
@@ -103,7 +104,7 @@ def test_two_processes_write_what_one_writes(paths, tmp_path):
     written = []
     for processes in (1, 2):
         line = ["--params", params, "--at", "system=systems.ft", *flags(paths)]
-        done = call(STAGES / "translate.py", *line, processes=processes, root=tmp_path)
+        done = call(STAGES / "translate.py", *line, processes=processes, root=tmp_path, launcher=launcher)
         assert done.returncode == 0, done.stderr
         written.append(paths.out.read_bytes())
         paths.out.unlink()

@@ -34,6 +34,7 @@ import tiny_comet
 import tiny_marian
 from mt.comet import CHECKPOINT, HPARAMS
 from mt.files import read_json, sha256, write_json
+from mt.hub import MARK
 
 MISTRAL = "mistralai/Mistral-7B-v0.3"
 MARIAN = "Helsinki-NLP/opus-mt-ja-en"
@@ -82,6 +83,7 @@ def publish(cache: Path, repo: str, folder: Path) -> Pinned:
     """Put the files of `folder` into the cache as huggingface_hub does: blobs, and links to them by revision."""
     home = cache / f"models--{repo.replace('/', '--')}"
     revision = hashlib.sha256(repo.encode()).hexdigest()[:40]
+    (folder / MARK).touch()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder)
         blob = home / "blobs" / sha256(path)

@@ -19,6 +19,8 @@ from mt.links import link
 REFUSED = ("*.py", "*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.joblib", "*.npy", "*.msgpack", "*.h5")
 """Code, pickles, and weights in forms that the pipeline does not read."""
 REPO = re.compile(r"\w+([.-]\w+)*/\w+([.-]\w+)*", re.ASCII)
+MARK = ".gitattributes"
+"""The file that every repository on the hub begins with. `complete` fetches it last, and `hf download` with all."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -49,9 +51,16 @@ def snapshot(repo: str, revision: str, patterns: Collection[str], out: Path) -> 
         path → SHA-256 in hexadecimal, in the order of the paths. A pattern that matches nothing is no error.
 
     Raises:
-        InputError: the repository, the revision or the network cannot be had, or a file is not what the hub says.
+        InputError: the repository, the revision or the network cannot be had, a file is not what the hub says, or
+            there is nothing but a cache that may lack some of the repository's files.
     """
+    known = _lists(repo, revision)
     folder = _download(repo, revision, patterns)
+    if not known and not (folder / MARK).exists():
+        raise InputError(
+            f"{folder}: may hold a part of {repo} alone, since {MARK} is not there, and the hub cannot be asked; run "
+            f"`hf download {repo} --revision {revision}` where it can be reached, and bring that cache"
+        )
     digests = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
@@ -59,6 +68,11 @@ def snapshot(repo: str, revision: str, patterns: Collection[str], out: Path) -> 
             link(path, out / name)
             digests[name] = _digest(path.resolve(), out / name)
     return digests
+
+
+def complete(repo: str, revision: str) -> None:
+    """Mark in the cache that all came that is needed of a revision, for a time when the hub cannot be asked."""
+    _download(repo, revision, (MARK,))
 
 
 def absent(repo: str, revision: str, what: str, mend: str) -> InputError:
@@ -91,6 +105,19 @@ def _digest(blob: Path, file: Path) -> str:
             "remove the file and run the stage again"
         )
     return digest
+
+
+def _lists(repo: str, revision: str) -> bool:
+    """Whether the hub says what the revision holds; if not, huggingface_hub takes for all what the cache holds."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from requests import RequestException
+
+    try:
+        HfApi().model_info(repo, revision=revision)
+    except (OfflineModeIsEnabled, RequestException):
+        return False
+    return True
 
 
 def _download(repo: str, revision: str, patterns: Collection[str]) -> Path:
@@ -128,8 +155,8 @@ def _download(repo: str, revision: str, patterns: Collection[str]) -> Path:
         raise InputError(
             f"{constants.HF_HUB_CACHE}: cannot be written ({error.strerror}); set HF_HOME to a folder that can be"
         ) from error
-    except RuntimeError as error:  # of hf_xet, which says no more than that in types
-        if os.strerror(errno.ENOSPC) in str(error):
+    except (RuntimeError, OSError) as error:  # of hf_xet; and of a file that came short, which has no errno
+        if getattr(error, "errno", None) is not None or os.strerror(errno.ENOSPC) in str(error):
             raise
         raise InputError(f"{repo}: the download broke off; run the stage again, and it goes on") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mt.comet import CHECKPOINT, HPARAMS
 from mt.errors import InputError
-from mt.hub import absent, snapshot
+from mt.hub import absent, complete, snapshot
 from mt.hub_models import CONFIG, TOKENIZER, check_form
 
 
@@ -45,6 +45,8 @@ def fetch_comet(
         raise InputError(f"{repo}: {HPARAMS} names the encoder {named}, not {encoder_repo}; correct comet.encoder_repo")
     encoder = snapshot(encoder_repo, encoder_revision, (CONFIG, *TOKENIZER), out / "encoder")
     check_form(encoder_repo, encoder_revision, encoder, out / "encoder")
+    complete(repo, revision)
+    complete(encoder_repo, encoder_revision)
     files |= {f"encoder/{name}": digest for name, digest in encoder.items()}
     return dict(sorted(files.items()))
 

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from mt.errors import InputError
 from mt.files import read_json
-from mt.hub import absent, snapshot
+from mt.hub import absent, complete, snapshot
 
 CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -55,6 +56,7 @@ def fetch_model(repo: str, revision: str, out: Path) -> dict[str, str]:
                 "request that converts them"
             )
             raise absent(repo, revision, name, mend)
+    complete(repo, revision)
     return dict(sorted(files.items()))
 
 
@@ -68,12 +70,26 @@ def check_form(repo: str, revision: str, files: Mapping[str, str], folder: Path)
         raise absent(repo, revision, CONFIG, "name a repository of a model in Hugging Face form")
     if not any(_is_vocabulary(name) for name in files):
         raise absent(repo, revision, "tokenizer", "name a repository that holds the model's tokenizer too")
-    for name in (CONFIG, TOKENIZER_CONFIG):
-        if name in files and "auto_map" in read_json(folder / name):
+    for name, known in ((CONFIG, _is_known_model), (TOKENIZER_CONFIG, _is_known_tokenizer)):
+        config = read_json(folder / name) if name in files else {}
+        if "auto_map" in config and not known(config):
             raise InputError(
                 f"{repo}: {name} has auto_map, which means code from the repository, and such code is never run; "
                 "take a model that transformers knows by itself"
             )
+
+
+def _is_known_model(config: Mapping[str, Any]) -> bool:
+    from transformers import CONFIG_MAPPING
+
+    return config.get("model_type") in CONFIG_MAPPING
+
+
+def _is_known_tokenizer(config: Mapping[str, Any]) -> bool:
+    import transformers
+
+    name = config.get("tokenizer_class")
+    return isinstance(name, str) and hasattr(transformers, name)
 
 
 def _is_vocabulary(name: str) -> bool:

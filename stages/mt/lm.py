@@ -33,6 +33,7 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
 
     if not any(base.glob("*.safetensors")):
         raise InputError(f"{base}: holds no weights in safetensors; name a model or a revision that has them")
+    place = device()
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left", **safe)
@@ -42,14 +43,14 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
             use_safetensors=True,
             dtype=getattr(torch, precision),
             quantization_config=quantization,
-            device_map={"": device()} if quantization else None,
+            device_map={"": place} if quantization or place.type != "cpu" else None,
             **safe,
         )
     except ValueError as error:
         if "trust_remote_code" not in str(error):
             raise
         raise InputError(f"{base}: needs code of its own, which never runs here; name another model") from error
-    return (model if quantization else model.to(device())).eval(), tokenizer
+    return model.eval(), tokenizer
 
 
 def _check_padding(tokenizer: Any, base: Path) -> None:
@@ -99,6 +100,19 @@ def line_ends(tokenizer: Any) -> list[int]:
     return [tokenizer.eos_token_id, *breaks]
 
 
+def split_ids(tokenizer: Any, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
+    """The ids of a prompt, and of what follows it, as they stand in the whole text.
+
+    Alone, a text may get another beginning: Llama's tokenizer puts a piece before each. Only where the whole text does
+    not begin with the prompt's ids is the continuation taken alone.
+    """
+    head: list[int] = tokenizer(prompt).input_ids
+    whole: list[int] = tokenizer(prompt + continuation).input_ids
+    if whole[: len(head)] == head:
+        return head, whole[len(head) :]
+    return head, tokenizer(continuation, add_special_tokens=False).input_ids
+
+
 def pad_left(rows: Sequence[Sequence[int]], fill: int) -> "torch.Tensor":
     """Stack rows of ids that end together: [rows, longest], `fill` in front of the shorter ones."""
     import torch
@@ -125,7 +139,7 @@ def mean_logprobs(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], 
     """
     import torch
 
-    rows = [(tokenizer(p).input_ids, tokenizer(c, add_special_tokens=False).input_ids) for p, c in pairs]
+    rows = [split_ids(tokenizer, prompt, continuation) for prompt, continuation in pairs]
     lengths = [len(prompt) + len(continuation) for prompt, continuation in rows]
 
     def score(batch: list[int]) -> list[float]:

@@ -53,7 +53,7 @@ def device() -> "torch.device":
 
     if _launched():
         own: torch.device = _state().device
-        return own
+        return own if own.type != "cpu" else torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 

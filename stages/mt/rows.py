@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
-from mt.lm import pad_left, positions
+from mt.lm import pad_left, positions, split_ids
 from mt.prompt import Prompter
 from mt.segments import Segment
 from mt.tally import Tally
@@ -25,8 +25,7 @@ def examples(
     """Tokenize segments; those of more than `max_tokens` tokens are dropped and counted."""
     kept = []
     for segment in segments:
-        prompt = tokenizer(prompter.prompt(segment)).input_ids
-        target = tokenizer(prompter.continuation(segment), add_special_tokens=False).input_ids
+        prompt, target = split_ids(tokenizer, prompter.prompt(segment), prompter.continuation(segment))
         if len(prompt) + len(target) > max_tokens:
             tally.drop("more than max_tokens tokens", segment)
         else:
@@ -55,18 +54,20 @@ class Order(Sampler[int]):
     """The order of the rows, epoch by epoch: it follows from the seed and the epoch's number, and from nothing else.
 
     So the rows that an optimizer step learns from are the same whatever the micro batch and the number of processes,
-    and in a training that was cut off and goes on. The last step of an epoch is filled up with blank rows: no row
-    counts twice, and none is left out.
+    and in a training that was cut off and goes on. A step that the micro batches do not make up exactly, and the last
+    of an epoch, is filled up with blank rows: no row counts twice, and none is left out.
 
     Args:
         lengths: of the rows, in tokens.
         batch_size: rows an optimizer step.
+        filled: the same with blank rows, at least `batch_size`.
         seed: of the order.
         grouped: whether rows of like length share an optimizer step, as with transformers' LengthGroupedSampler.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, grouped: bool) -> None:
-        self._lengths, self._batch_size, self._seed, self._grouped = lengths, batch_size, seed, grouped
+    def __init__(self, lengths: Sequence[int], batch_size: int, filled: int, seed: int, grouped: bool) -> None:
+        self._lengths, self._batch_size, self._filled = lengths, batch_size, filled
+        self._seed, self._grouped = seed, grouped
         self._epoch = 0
         self.steps = math.ceil(len(lengths) / batch_size)
 
@@ -75,7 +76,7 @@ class Order(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self.steps * self._batch_size
+        return self.steps * self._filled
 
     def __iter__(self) -> Iterator[int]:
         """Yield the number of each row, and `len(lengths)` for a blank one."""
@@ -85,7 +86,9 @@ class Order(Sampler[int]):
         digest = hashlib.sha256(f"{self._seed}:{self._epoch}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
         if self._grouped:
-            yield from get_length_grouped_indices(list(self._lengths), self._batch_size, generator=generator)
+            order = get_length_grouped_indices(list(self._lengths), self._batch_size, generator=generator)
         else:
-            yield from torch.randperm(rows, generator=generator).tolist()
-        yield from [rows] * (len(self) - rows)
+            order = torch.randperm(rows, generator=generator).tolist()
+        for start in range(0, rows, self._batch_size):
+            step = order[start : start + self._batch_size]
+            yield from [*step, *[rows] * (self._filled - len(step))]

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,10 +43,13 @@ def _dataset(name: str, pair: str) -> Any:
 
 def _files(dataset: Any, pair: str) -> dict[str, Path]:
     """src, tgt and, where there is one, doc: files of one line a segment."""
+    from portalocker.exceptions import LockException
+
     try:
         fields = dict(zip(dataset.fieldnames(pair), dataset.get_files(pair), strict=True))
         references = sorted(dataset.get_reference_files(pair))
-    except (OSError, SystemExit, SyntaxError) as error:  # it exits where the MD5 is another; SyntaxError is XML's
+    # It exits where the MD5 is another, and waits for a lock; SyntaxError is XML's.
+    except (OSError, SystemExit, SyntaxError, HTTPException, LockException) as error:
         raise InputError(_by_hand(dataset, error)) from error
     files = {"src": fields["src"], "tgt": references[0], **({"doc": fields["docid"]} if "docid" in fields else {})}
     return {key: Path(file) for key, file in files.items()}

@@ -1,5 +1,6 @@
 """How long, how fast and in which precision a model is fine-tuned, and how its batches are dealt out."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,28 +40,14 @@ class Schedule:
         for name in ("epochs", "warmup_steps", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"batch_size {self.batch_size} must be divisible by micro_batch_size {self.micro_batch_size}; "
-                f"write {self.batch_size - self.batch_size % self.micro_batch_size or self.micro_batch_size}"
-            )
 
 
 def accumulation(schedule: Schedule) -> int:
-    """How many micro batches each process gathers for an optimizer step.
+    """How many micro batches each process gathers for an optimizer step, so that all together hold `batch_size` rows.
 
     Raises:
-        InputError: the batch cannot be dealt out so, or loss scaling is asked for where there is no GPU.
+        InputError: loss scaling is asked for where there is no GPU.
     """
     if schedule.precision == "float16" and device().type == "cpu":
         raise InputError("params.yaml: precision: float16 scales its loss, for which it needs a GPU; write bfloat16")
-    batch, micro, processes = schedule.batch_size, schedule.micro_batch_size, count()
-    if batch % (micro * processes):
-        share, rest = divmod(batch, processes)
-        fitting = next((size for size in range(micro, 0, -1) if share and share % size == 0), None)
-        mend = f"batch_size {max(batch // (micro * processes), 1) * micro * processes}"
-        raise InputError(
-            f"params.yaml: batch_size {batch} must be divisible by micro_batch_size {micro} × {processes} processes; "
-            f"write {mend if rest or not fitting else f'micro_batch_size {fitting}'}"
-        )
-    return batch // (micro * processes)
+    return math.ceil(schedule.batch_size / (schedule.micro_batch_size * count()))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from mt.processes import index
+from mt.processes import count, index
 from mt.rows import IGNORED, Example, Order, blank, collate
 from mt.schedule import Schedule, accumulation
 
@@ -122,11 +122,12 @@ def trainer(
     Raises:
         InputError: as `accumulation`.
     """
+    gathered = accumulation(schedule)
     arguments = OneDevice(
         output_dir=str(folder),
         num_train_epochs=schedule.epochs,
         per_device_train_batch_size=schedule.micro_batch_size,
-        gradient_accumulation_steps=accumulation(schedule),
+        gradient_accumulation_steps=gathered,
         learning_rate=schedule.learning_rate,
         lr_scheduler_type=schedule.schedule,
         warmup_steps=schedule.warmup_steps,
@@ -146,7 +147,9 @@ def trainer(
         dataloader_pin_memory=torch.cuda.is_available(),
         ddp_find_unused_parameters=False,
     )
-    order = Order([len(row["input_ids"]) for row in data], schedule.batch_size, schedule.seed, schedule.group_by_length)
+    lengths = [len(row["input_ids"]) for row in data]
+    filled = gathered * schedule.micro_batch_size * count()
+    order = Order(lengths, schedule.batch_size, filled, schedule.seed, schedule.group_by_length)
     made = TargetTrainer(
         model=model,
         args=arguments,

@@ -19,11 +19,12 @@ import pytest
 import tiny_hub
 from mt.errors import InputError
 from mt.files import replacing
-from mt.hub import REFUSED, check_pin, snapshot
+from mt.hub import MARK, REFUSED, check_pin, complete, snapshot
 from tiny_hub import COMET, LABSE, MARIAN, MISTRAL, XLM_R, offline, publish
 
 REPO = "an-owner/a.model"
 FILES = {
+    MARK: b"",
     "config.json": b"{}",
     "tokenizer.model": b"pieces",
     "original/tokenizer.model": b"others",
@@ -58,7 +59,7 @@ def names(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("patterns", "expected"),
     [
-        (["*"], ["config.json", "model.safetensors", "tokenizer.model"]),
+        (["*"], [MARK, "config.json", "model.safetensors", "tokenizer.model"]),
         (["*.model"], ["tokenizer.model"]),
         (["*/*.model"], ["original/tokenizer.model"]),
         (["config.json", "absent.json"], ["config.json"]),
@@ -108,6 +109,7 @@ def test_a_cache_without_blobs_is_read(cache, tmp_path):
     folder = cache / "models--an-owner--a.model" / "snapshots" / ("a" * 40)
     folder.mkdir(parents=True)
     (folder / "config.json").write_bytes(b"{}")
+    (folder / MARK).touch()
     assert list(snapshot(REPO, "a" * 40, ["config.json"], tmp_path / "out")) == ["config.json"]
 
 
@@ -240,8 +242,23 @@ def test_the_token_is_sent(hub, tmp_path, monkeypatch):
 
 def test_the_network_goes_and_the_cache_serves(hub, tmp_path):
     snapshot(REPO, "c" * 40, ["config.json"], tmp_path / "one")
+    complete(REPO, "c" * 40)
     hub.fault = "down"
     assert list(snapshot(REPO, "c" * 40, ["config.json"], tmp_path / "two")) == ["config.json"]
+
+
+def test_the_network_goes_before_all_came(hub, tmp_path):
+    snapshot(REPO, "c" * 40, ["config.json"], tmp_path / "one")
+    hub.fault = "down"
+    with pytest.raises(InputError, match=f"may hold a part of {REPO} alone, .* run `hf download {REPO} --revision c"):
+        snapshot(REPO, "c" * 40, ["config.json", "modules.json"], tmp_path / "two")
+
+
+def test_offline_with_a_part_of_the_repository(cache, tmp_path):
+    revision = put(cache, FILES)
+    (cache / "models--an-owner--a.model" / "snapshots" / revision / MARK).unlink()
+    with pytest.raises(InputError, match="may hold a part"):
+        snapshot(REPO, revision, ["config.json"], tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -277,9 +294,10 @@ def test_nobody_answers(hub, tmp_path, monkeypatch):
         (OSError(errno.ENOSPC, "No space left on device"), "model: the disk is full"),
         (RuntimeError(f"xet: {os.strerror(errno.ENOSPC)}"), "model: the disk is full"),
         (RuntimeError("xet: peer\nhung up"), "the download broke off; run the stage again"),
+        (OSError("Consistency check failed: file should be of size 9"), "the download broke off; run the stage again"),
         (PermissionError(errno.EACCES, "Permission denied"), r"cannot be written \(Permission denied\); set HF_HOME"),
     ],
-    ids=["full", "full, by xet", "broken off", "not allowed"],
+    ids=["full", "full, by xet", "broken off", "came short", "not allowed"],
 )
 def test_what_this_machine_refuses(cache, tmp_path, monkeypatch, raised, says):
     def fail(*_: Any, **__: Any) -> None:

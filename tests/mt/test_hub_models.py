@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoConfig, AutoTokenizer
 
 import tiny_hub
 from mt.errors import InputError
@@ -107,8 +108,16 @@ def changed(name: str, **values: Any) -> Callable[[Path], None]:
         (tiny_hub.save_labse, without("2_Dense/model.safetensors"), "has no 2_Dense/model.safetensors"),
         (tiny_hub.save_labse, without("config.json"), "has no config.json.*HF_HUB_OFFLINE is set; name a repository"),
         (tiny_hub.save_mistral, without("tokenizer.json"), "has no tokenizer,"),
-        (tiny_hub.save_mistral, changed("config.json", auto_map={"AutoModel": "x.Y"}), "config.json has auto_map"),
-        (tiny_hub.save_mistral, changed("tokenizer_config.json", auto_map={}), "tokenizer_config.json has auto_map"),
+        (
+            tiny_hub.save_mistral,
+            changed("config.json", model_type="own", auto_map={"AutoModel": "x.Y"}),
+            "config.json has auto_map",
+        ),
+        (
+            tiny_hub.save_mistral,
+            changed("tokenizer_config.json", tokenizer_class="Own", auto_map={}),
+            "tokenizer_config.json has auto_map",
+        ),
         (
             tiny_hub.save_mistral,
             changed("model.safetensors.index.json", weight_map={"a": "../../a.safetensors"}),
@@ -132,3 +141,14 @@ def test_a_repository_that_cannot_be_used_is_refused(tmp_path, monkeypatch, save
     assert "\n" not in str(error.value)
     assert not (tmp_path / "trapped").exists()
     assert not any(name.endswith((".bin", ".py")) for name in names(tmp_path / "out"))
+
+
+def test_a_model_that_transformers_knows_may_name_code_which_is_left_alone(tmp_path):
+    tiny_hub.save_mistral(tmp_path / "folder")
+    changed("config.json", auto_map={"AutoModelForCausalLM": "x.Y"})(tmp_path / "folder")
+    changed("tokenizer_config.json", auto_map={"AutoTokenizer": ["x.Y", None]})(tmp_path / "folder")
+    pin = publish(tmp_path / "cache", REPO, tmp_path / "folder")
+    with offline(tmp_path / "cache"):
+        fetch_model(REPO, pin.revision, tmp_path / "out")
+    assert AutoConfig.from_pretrained(tmp_path / "out", trust_remote_code=False).model_type == "mistral"
+    assert AutoTokenizer.from_pretrained(tmp_path / "out", trust_remote_code=False)("a").input_ids

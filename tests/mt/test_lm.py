@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import normalizers
 
 import tiny
 from mt.errors import InputError
-from mt.lm import batches, line_ends, load_adapted, load_base, mean_logprobs, pad_left, positions, revision
+from mt.lm import batches, line_ends, load_adapted, load_base, mean_logprobs, pad_left, positions, revision, split_ids
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +128,17 @@ def test_code_of_a_model_never_runs(folder, tmp_path):
     with pytest.raises(InputError, match="needs code of its own, which never runs here"):
         load_base(place, "float32")
     assert not ran.exists()
+
+
+def test_a_tokenizer_that_begins_every_text_puts_nothing_between_prompt_and_continuation(folder):
+    tokenizer = load_base(folder, "float32")[1]
+    prompt, continuation = "cat☃", " 猫。\n"
+    assert split_ids(tokenizer, prompt, continuation) == (
+        tokenizer(prompt).input_ids,
+        tokenizer(continuation, add_special_tokens=False).input_ids,
+    )
+    spaces = normalizers.Replace(" ", "▁")
+    tokenizer.backend_tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), spaces])
+    head, rest = split_ids(tokenizer, prompt, continuation)
+    assert head + rest == tokenizer(prompt + continuation).input_ids
+    assert len(tokenizer(continuation, add_special_tokens=False).input_ids) == len(rest) + 1

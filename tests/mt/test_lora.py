@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 
 import tiny
+from mt.decode import Decoding, translate
 from mt.errors import InputError
 from mt.lm import load_adapted, load_base
 from mt.lora import Lora, adapt, load_frozen, save
@@ -15,6 +16,8 @@ from mt.rows import examples
 from mt.schedule import Schedule
 from mt.tally import Tally
 from mt.training import trainer
+from random_model import Shape, text
+from random_model import save as save_random
 
 LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
 SCHEDULE = Schedule(
@@ -35,6 +38,7 @@ SCHEDULE = Schedule(
 PROMPTER = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, [])
 TEXTS = [("The cat sat.", "猫が座っています。"), ("It is raining.", "雨が降っています。"), ("A hat.", "猫")]
 SEGMENTS = [{"id": str(i), "src": src, "tgt": tgt} for i, (src, tgt) in enumerate(TEXTS)]
+GREEDY = Decoding("greedy", 1, 1.0, 1.0, 1, 8, 3.0, 4, 400)
 needs_bitsandbytes = pytest.mark.skipif(not importlib.util.find_spec("bitsandbytes"), reason="needs bitsandbytes")
 
 
@@ -112,6 +116,27 @@ def test_nf4_trains_and_its_adapter_fits_the_whole_weights(folder, tmp_path, che
     save(model, tmp_path / "adapter")
     merged, _ = load_adapted(folder, tmp_path / "adapter", "float32")
     assert logits(merged).isfinite().all()
+
+
+@needs_bitsandbytes
+@pytest.mark.parametrize("dora", [False, True])
+def test_nf4_decodes_between_epochs(tmp_path, dora):
+    save_random(Shape(hidden=128, intermediate=256, layers=2, heads=4, kv_heads=2, vocabulary=256), tmp_path / "base")
+    base, tokenizer = load_frozen(tmp_path / "base", "nf4", "bfloat16")
+    model = adapt(base, dataclasses.replace(LORA, dora=dora))
+    segments = [{"id": str(i), "src": text(8, 256, i), "tgt": text(6, 256, i + 100)} for i in range(6)]
+    prompter = Prompter("{src}\n{tgt}\n", Languages("en", "ja"), FORWARD, [])
+    found = []
+
+    def judge(epoch, loss):
+        found.append((epoch, loss, len(translate(model, tokenizer, prompter, segments, GREEDY))))
+        return True
+
+    schedule = dataclasses.replace(SCHEDULE, precision="bfloat16", gradient_checkpointing=True)
+    data = examples(tokenizer, prompter, segments, 256, Tally(1))
+    trainer(model, data, tokenizer.pad_token_id, schedule, tmp_path / "trainer", judge, lambda _: None).train()
+    assert [(epoch, hyps) for epoch, _, hyps in found] == [(1, 6), (2, 6)]
+    assert found[1][1] < found[0][1]
 
 
 def test_a_saved_adapter_names_its_modules_in_order(folder, tmp_path):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from accelerate.data_loader import BatchSamplerShard
@@ -62,37 +64,45 @@ def test_a_blank_row_has_no_target():
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 
 
-@given(LENGTHS, st.integers(1, 20), st.integers(0, 5), st.booleans())
-def test_every_row_comes_once_an_epoch_and_the_last_step_is_filled_up(lengths, batch_size, epoch, grouped):
-    order = Order(lengths, batch_size, 1, grouped)
+@given(LENGTHS, st.integers(1, 20), st.integers(0, 3), st.integers(0, 5), st.booleans())
+def test_every_row_comes_once_an_epoch_and_steps_are_filled_up(lengths, batch_size, more, epoch, grouped):
+    order = Order(lengths, batch_size, batch_size + more, 1, grouped)
     order.set_epoch(epoch)
     found, rows = list(order), len(lengths)
-    assert sorted(found[:rows]) == list(range(rows))
-    assert set(found[rows:]) <= {rows}
-    assert len(found) == len(order) == order.steps * batch_size
-    assert (order.steps - 1) * batch_size < rows <= order.steps * batch_size
+    assert len(found) == len(order) == order.steps * (batch_size + more)
+    assert sorted(row for row in found if row < rows) == list(range(rows))
+    assert set(found) - {rows} == set(range(rows))
+    steps = [found[start : start + batch_size + more] for start in range(0, len(found), batch_size + more)]
+    assert [sum(row < rows for row in step) for step in steps[:-1]] == [batch_size] * (order.steps - 1)
 
 
-@given(LENGTHS, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.booleans())
+@given(LENGTHS, st.integers(1, 20), st.integers(1, 7), st.integers(1, 4), st.booleans())
 def test_a_step_has_the_same_rows_whatever_the_micro_batch_and_the_number_of_processes(
-    lengths, micro, gathered, processes, grouped
+    lengths, batch_size, micro, processes, grouped
 ):
-    batch_size = micro * gathered * processes
-    whole = list(Order(lengths, batch_size, 1, grouped))
+    gathered = math.ceil(batch_size / (micro * processes))
+    filled = gathered * micro * processes
+    rows = len(lengths)
+    whole = list(Order(lengths, batch_size, batch_size, 1, grouped))
     dealt = [
-        list(BatchSamplerShard(BatchSampler(Order(lengths, batch_size, 1, grouped), micro, False), processes, number))
+        list(
+            BatchSamplerShard(
+                BatchSampler(Order(lengths, batch_size, filled, 1, grouped), micro, False), processes, number
+            )
+        )
         for number in range(processes)
     ]
     for step in range(len(whole) // batch_size):
         expected = whole[step * batch_size : (step + 1) * batch_size]
         mine = [row for part in dealt for micro_batch in part[step * gathered :][:gathered] for row in micro_batch]
-        assert sorted(mine) == sorted(expected)
+        assert len(mine) == filled
+        assert sorted(row for row in mine if row < rows) == sorted(row for row in expected if row < rows)
 
 
 @pytest.mark.parametrize("grouped", [True, False])
 def test_the_order_follows_from_the_seed_and_the_epoch_alone(grouped):
     def pass_of(seed, epoch):
-        order = Order(list(range(1, 50)), 4, seed, grouped)
+        order = Order(list(range(1, 50)), 4, 4, seed, grouped)
         order.set_epoch(epoch)
         torch.rand(1)
         return list(order)
@@ -105,7 +115,7 @@ def test_rows_of_like_length_share_a_step():
     lengths = [1 + 7 * i % 100 for i in range(100)]
 
     def spans(grouped):
-        found = list(Order(lengths, 10, 1, grouped))
+        found = list(Order(lengths, 10, 10, 1, grouped))
         steps = [[lengths[row] for row in found[i : i + 10]] for i in range(0, 100, 10)]
         return sum(max(step) - min(step) for step in steps)
 
