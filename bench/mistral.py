@@ -4,6 +4,7 @@ The model is made on the device and written to a folder; from there on everythin
 that the stages run: loading, adapters, Trainer, decoding.
 """
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from record import Record
 from timing import forget
 
 PRECISION: Precision = "bfloat16"
+MODEL = "model-"
 WEIGHTS: tuple[Weights, ...] = ("bfloat16", "nf4")
 
 
@@ -35,9 +37,7 @@ SIZES = {
     "full": Size(
         V03,
         decoding_rate.Size(prompt=128, written=128, rows=(1, 64), warm=1, repeats=3),
-        training_rate.Size(
-            tokens=256, targets=128, rows=(4, 8, 16, 32, 64, 128, 256), warm=2, least=3, most=10, enough=10.0
-        ),
+        training_rate.Size(tokens=256, targets=128, rows=(4, 16, 64), warm=2, least=3, most=10, enough=10.0),
     ),
     "toy": Size(
         TINY,
@@ -53,7 +53,9 @@ def measure(size: Size, work: Path, record: Record) -> None:
     tflops, gb_per_second = ceiling["matrix"]["tflops"], ceiling["copy"]["gb_per_second"]
     record.add("mistral", {"model": {"what": "sizes, with random weights", **asdict(size.shape)}})
     work.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=work) as folder:
+    for left in work.glob(f"{MODEL}*"):  # by a run that was killed
+        shutil.rmtree(left)
+    with TemporaryDirectory(dir=work, prefix=MODEL) as folder:
         save(size.shape, Path(folder))
         record.add("mistral", {"decoding": decode(Path(folder), size, gb_per_second)})
         for weights in WEIGHTS:

@@ -13,7 +13,9 @@ from typing import Any
 from mt.errors import InputError
 from mt.files import read_json, write_json
 
-PARTS = ("ceiling", "mistral", "wiki270m", "embedded")
+PRESETS = ("wiki270m", "embedded")
+PARTS = ("ceiling", "wiki270m", "mistral", "embedded")
+"""In the order in which they run."""
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from mt.errors import InputError
 from mt.files import read_json, write_text
+from mt.params import read_tree
+from overrides import apply, differences, rewrite
 from record import Record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,25 +63,48 @@ class StageClock:
         self.running = None
 
 
-def measure(preset: str, work: Path, cache: Path | None, record: Record) -> None:
-    """Run a preset and record its stages' seconds as they end, then its scores.
+def measure(preset: str, overrides: Mapping[str, Any], work: Path, cache: Path | None, record: Record) -> None:
+    """Run a preset, with other values for some keys, and record its stages' seconds as they end, then its scores.
 
     Where an earlier call was cut off in the same `work`, the stages that had ended are not run again, and keep the
     seconds that they took.
 
     Raises:
-        InputError: `dvc repro` failed.
+        InputError: `dvc repro` failed, or `check` or `copy` refuses.
     """
+    check(preset, overrides, work)
     tree = work / preset
-    before = record.figures(preset).get("stages", {}).get("seconds", {}) if tree.exists() else {}
-    copy(tree, preset)
+    known = record.figures(preset) if tree.exists() else {}
+    before = known.get("stages", {}).get("seconds", {})
+    copy(tree, preset, overrides)
+    record.add(preset, {"set": dict(overrides), "scores": known.get("scores", {})})
     clock = StageClock(before)
     repro(tree, environment(work, cache, Path(sys.executable).parent), clock, lambda: put(preset, clock, record))
     record.add(preset, {"scores": scores(tree / "data/scores")})
 
 
-def copy(tree: Path, preset: str) -> None:
-    """Copy to `tree` what the pipeline reads, with `preset` in the place of params.yaml, if it is not there yet."""
+def check(preset: str, overrides: Mapping[str, Any], work: Path | None) -> None:
+    """Hold the overrides to the preset's keys, and what lies in `work` to both.
+
+    Raises:
+        InputError: a key is unknown, or the tree there was made with other values.
+    """
+    file = Path("presets") / f"{preset}.yaml"
+    wanted = read_tree(ROOT / file)
+    apply(wanted, overrides, file)
+    if work is None or not (tree := work / preset).exists():
+        return
+    if keys := list(differences(read_tree(tree / "params.yaml"), wanted)):
+        mend = "give the same --set as then, or another --work"
+        raise InputError(f"{tree}: was made with other values of {', '.join(keys)}; {mend}")
+
+
+def copy(tree: Path, preset: str, overrides: Mapping[str, Any]) -> None:
+    """Copy to `tree` what the pipeline reads, params.yaml from `preset` and `overrides`, if it is not there yet.
+
+    Raises:
+        InputError: a stage does not take a value of `overrides`.
+    """
     if tree.exists():
         return
     partial = tree.with_name(f".{tree.name}.partial")
@@ -92,9 +117,26 @@ def copy(tree: Path, preset: str) -> None:
             shutil.copy2(ROOT / name, partial / name)
     # No git, wherever the copy lies: DVC would put dvc.lock into the index of a repository around it.
     write_text(partial / ".dvc/config.local", "[core]\n    no_scm = true\n    autostage = false\n")
-    command = [sys.executable, "tools/preset.py", "use", preset]
-    subprocess.run(command, cwd=partial, env={**os.environ, "PYTHONPATH": "stages"}, check=True)
+    preset_tool(partial, "use", preset)
+    if overrides:
+        rewrite(partial / "params.yaml", overrides)
+        preset_tool(partial, "check")
     partial.rename(tree)
+
+
+def preset_tool(tree: Path, *words: str) -> None:
+    """Run tools/preset.py in a tree.
+
+    Raises:
+        InputError: it refuses.
+    """
+    own = {"PYTHONPATH": "stages", "DVC_SITE_CACHE_DIR": str(tree.parent / "site")}
+    command = [sys.executable, "tools/preset.py", *words]
+    done = subprocess.run(
+        command, cwd=tree, env={**os.environ, **own}, stderr=subprocess.PIPE, encoding="utf-8", check=False
+    )
+    if done.returncode:
+        raise InputError(done.stderr.strip().split("\n")[-1].removeprefix("error: "))
 
 
 def environment(work: Path, cache: Path | None, programs: Path) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 import fcntl
 import json
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,14 @@ import torch
 
 import gpu
 import mistral
+import overrides
 import random_model
 import training_rate
 import wholerun
 from mt.errors import InputError
 from mt.files import read_json
 from mt.lm import load_base
+from mt.params import read_tree
 from pipeline import ROOT, stages
 from record import Record
 from wholerun import StageClock
@@ -174,7 +179,7 @@ def test_training_grows_until_memory_ends(monkeypatch: pytest.MonkeyPatch) -> No
     *_, last = training_rate.measure(None, None, "bfloat16", random_model.V03, size, 800.0)
     assert [
         (one["micro_batch_size"], one["gradient_checkpointing"], "out_of_memory" in one) for one in last["figures"]
-    ] == [(4, False, False), (8, False, True), (4, True, False), (8, True, False), (16, True, False), (32, True, True)]
+    ] == [(4, False, False), (16, False, True), (4, True, False), (16, True, False), (64, True, True)]
     assert last["figures"][0]["tokens_per_second"] == 4 * 256 / 0.5
 
 
@@ -251,10 +256,40 @@ class TestRecord:
         with record.running("ceiling"):
             assert not record.has_ceiling()
         assert gpu.planned(["embedded", "mistral"], record) == ["mistral", "embedded"]
+        assert gpu.planned(gpu.PARTS, record) == ["ceiling", "wiki270m", "mistral", "embedded"]
         tree = read_json(record.path)
         tree["ceiling"]["host"]["device"] = "another"
         record.path.write_text(json.dumps(tree), encoding="utf-8")
         assert gpu.planned(["mistral"], record) == ["ceiling", "mistral"]
+
+
+def holding(lock: Path) -> str:
+    """A script that starts a process which holds a lock, and has written to the file once it does."""
+    hold = f"import fcntl, time; f = open({str(lock)!r}, 'w'); fcntl.flock(f, 2); print('x', file=f, flush=True)"
+    hold += "; time.sleep(99)"
+    return f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Fail after 30 seconds."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def wait_until_free(lock: Path) -> None:
+    """Fail if what holds the lock still runs."""
+
+    def free() -> bool:
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    wait_until(free)
 
 
 class TestStart:
@@ -284,21 +319,29 @@ class TestStart:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record
     ) -> None:
         lock = tmp_path / "lock"
-        hold = f"import fcntl, time; f = open({str(lock)!r}, 'w'); fcntl.flock(f, 2); print('x', file=f, flush=True)"
-        hold += "; time.sleep(99)"
-        self.script(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])", tmp_path, monkeypatch)
+        self.script(holding(lock), tmp_path, monkeypatch)
         gpu.start("wiki270m", [], 5, record)
         assert record.status("wiki270m") == "cut off"
         assert lock.read_text() == "x\n"
-        deadline = time.monotonic() + 30
-        with lock.open() as file:
-            while time.monotonic() < deadline:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return
-                except BlockingIOError:
-                    time.sleep(0.1)
-        pytest.fail("what the part started still runs")
+        wait_until_free(lock)
+
+    def test_sigterm_ends_it_with_all_it_started(self, tmp_path: Path, record: Record) -> None:
+        lock, part = tmp_path / "lock", tmp_path / "part.py"
+        part.write_text(holding(lock), encoding="utf-8")
+        words = ["--out", str(record.path), "--parts", "embedded", "--work", str(tmp_path / "work")]
+        code = f"import sys, gpu; gpu.__file__ = {str(part)!r}; sys.exit(gpu.main({words!r}))"
+        path = os.pathsep.join(str(ROOT / folder) for folder in ("bench", "stages"))
+        with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}) as process:
+            wait_until(lambda: lock.exists() and lock.read_text() == "x\n")
+            process.terminate()
+            assert process.wait(30) == 143
+        wait_until_free(lock)
+        assert read_json(record.path)["embedded"] == {"status": "cut off", "reason": "ended from outside"}
+
+    def test_sigterm_is_as_it_was_afterwards(self, tmp_path: Path) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        gpu.main(["--out", str(tmp_path / "gpu.json"), "--parts", "embedded", "--minutes", "0"])
+        assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_stage_clock() -> None:
@@ -336,13 +379,14 @@ class TestWholeRun:
 
     def test_stages_and_scores(self, programs: Path, tmp_path: Path, record: Record) -> None:
         self.dvc(programs, OUTPUT, 0)
-        wholerun.measure("wiki270m", tmp_path / "work", tmp_path / "cache", record)
+        wholerun.measure("wiki270m", {}, tmp_path / "work", tmp_path / "cache", record)
         figures = record.figures("wiki270m")
         assert sorted(figures["stages"]["seconds"]) == ["corpora", "finetune@reverse", "report"]
         assert figures["stages"]["running"] is None
         assert figures["scores"] == {"kyoto": {key: SCORES[key] for key in ("segments", "signatures", "systems")}}
         tree = tmp_path / "work/wiki270m"
         assert (tree / "params.yaml").read_bytes() == (ROOT / "presets/wiki270m.yaml").read_bytes()
+        assert figures["set"] == {}
         seen = (tree / "seen").read_text().split("\n")
         assert f"XDG_CACHE_HOME={tmp_path / 'cache'}" in seen
         assert [line for line in seen if line.startswith("DVC_ROOT")] == []
@@ -351,13 +395,13 @@ class TestWholeRun:
     def test_a_second_call_goes_on(self, programs: Path, tmp_path: Path, record: Record) -> None:
         self.dvc(programs, OUTPUT.partition("Running stage 'report'")[0], 1)
         with pytest.raises(InputError, match="exit code 1") as raised:
-            wholerun.measure("embedded", tmp_path / "work", None, record)
+            wholerun.measure("embedded", {}, tmp_path / "work", None, record)
         assert "epoch=1 loss=1.59 chrf=32.57" in str(raised.value).split("\n")
         stages_then = record.figures("embedded")["stages"]
         assert (list(stages_then["seconds"]), stages_then["running"]) == (["corpora"], "finetune@reverse")
         (tmp_path / "work/embedded/kept").touch()
         self.dvc(programs, "Running stage 'finetune@reverse':\n", 0)
-        wholerun.measure("embedded", tmp_path / "work", None, record)
+        wholerun.measure("embedded", {}, tmp_path / "work", None, record)
         assert (tmp_path / "work/embedded/kept").exists()
         stages_now = record.figures("embedded")["stages"]
         assert sorted(stages_now["seconds"]) == ["corpora", "finetune@reverse"]
@@ -365,11 +409,40 @@ class TestWholeRun:
     def test_another_place_begins_anew(self, programs: Path, tmp_path: Path, record: Record) -> None:
         for place in ("one", "other"):
             self.dvc(programs, f"Running stage '{place}':\n", 0)
-            wholerun.measure("embedded", tmp_path / place, None, record)
+            wholerun.measure("embedded", {}, tmp_path / place, None, record)
         assert list(record.figures("embedded")["stages"]["seconds"]) == ["other"]
 
+    def test_other_values(self, programs: Path, tmp_path: Path, record: Record) -> None:
+        self.dvc(programs, OUTPUT, 0)
+        wholerun.measure("wiki270m", {"prepare.mono": 4099, "prompt.template": "{src} # {tgt}\n"}, tmp_path, None, record)
+        assert record.figures("wiki270m")["set"] == {"prepare.mono": 4099, "prompt.template": "{src} # {tgt}\n"}
+        wanted = read_tree(ROOT / "presets/wiki270m.yaml")
+        wanted["prepare"]["mono"], wanted["prompt"]["template"] = 4099, "{src} # {tgt}\n"
+        assert read_tree(tmp_path / "wiki270m/params.yaml") == wanted
+        wholerun.measure("wiki270m", {"prepare.mono": 4099, "prompt.template": "{src} # {tgt}\n"}, tmp_path, None, record)
+        assert record.figures("wiki270m")["scores"]
+        with pytest.raises(InputError, match=r"made with other values of prepare\.mono, prompt\.template; "):
+            wholerun.measure("wiki270m", {}, tmp_path, None, record)
+        with pytest.raises(InputError, match=r"made with other values of prompt\.template; "):
+            wholerun.measure("wiki270m", {"prepare.mono": 4099}, tmp_path, None, record)
+
+    def test_no_scores_of_other_values_stay(self, programs: Path, tmp_path: Path, record: Record) -> None:
+        self.dvc(programs, OUTPUT, 0)
+        wholerun.measure("wiki270m", {}, tmp_path / "one", None, record)
+        assert record.figures("wiki270m")["scores"]
+        self.dvc(programs, OUTPUT, 1)
+        with pytest.raises(InputError, match="exit code 1"):
+            wholerun.measure("wiki270m", {"prepare.mono": 4099}, tmp_path / "other", None, record)
+        assert record.figures("wiki270m")["scores"] == {}
+
+    def test_a_value_that_no_stage_takes(self, tmp_path: Path, record: Record) -> None:
+        with pytest.raises(InputError, match=r"^params\.yaml: translate\.decode\.beams: must be a whole number"):
+            wholerun.measure("wiki270m", {"translate.decode.beams": "three"}, tmp_path, None, record)
+        assert not (tmp_path / "wiki270m").exists()
+        assert record.figures("wiki270m") == {}
+
     def test_the_copy_has_all_that_the_stages_read(self, tmp_path: Path) -> None:
-        wholerun.copy(tmp_path / "copy", "embedded")
+        wholerun.copy(tmp_path / "copy", "embedded", {})
         made = {path for stage in stages().values() for path in stage.outs} | {
             "data/scores",
             "data/hyps",
@@ -382,7 +455,7 @@ class TestWholeRun:
         assert "data/testsets" in given
 
     def test_dvc_takes_the_copy_without_git(self, tmp_path: Path) -> None:
-        wholerun.copy(tmp_path / "copy", "wiki270m")
+        wholerun.copy(tmp_path / "copy", "wiki270m", {})
         env = wholerun.environment(tmp_path, None, Path(sys.executable).parent)
         done = subprocess.run(
             ["dvc", "repro", "--dry", "corpora"],
@@ -401,6 +474,73 @@ def test_a_full_run_needs_a_gpu(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     with pytest.raises(SystemExit):
         gpu.main(["--out", str(tmp_path / "gpu.json"), "--minutes", "0"])
     assert "add --size toy" in capsys.readouterr().err
+
+
+class TestSet:
+    """`--set`."""
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            ([], {}),
+            (["a.b=4099", "c=0.00005"], {"a.b": 4099, "c": 0.00005}),
+            (["a=[x, y]", "b=null", "c=on", "d=p=q"], {"a": ["x", "y"], "b": None, "c": "on", "d": "p=q"}),
+        ],
+        ids=["none", "numbers", "others"],
+    )
+    def test_values_are_yaml(self, words: list[str], expected: dict[str, Any]) -> None:
+        assert overrides.parsed(words) == expected
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            (["--set", "prepare.mono"], "write KEY=VALUE"),
+            (["--set", "=5"], "write KEY=VALUE"),
+            (["--set", "prepare.mono=[5"], "the value is not YAML"),
+            (["--set", "prepare.mono=5", "--set", "prepare.mono=6"], "is set twice"),
+            (["--set", "prepare.momo=5"], "--set prepare.momo: not a key of presets/wiki270m.yaml"),
+            (["--set", "prepare.mono.x=5"], "--set prepare.mono.x: not a key"),
+            (["--set", "nothing.mono=5"], "--set nothing.mono: not a key"),
+            (["--set", "merge=5"], "--set merge: a section; set one of its keys: ratio, "),
+            (["--set", "prepare.mono=5", "--parts", "wiki270m", "embedded"], "--set is for one preset"),
+            (["--set", "prepare.mono=5", "--parts", "ceiling"], "--set is for one preset"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_what_cannot_be_is_said_at_once(
+        self, words: list[str], expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        with pytest.raises(SystemExit):
+            gpu.main(["--out", str(tmp_path / "gpu.json"), "--size", "toy", "--parts", "wiki270m", *words])
+        assert expected in " ".join(capsys.readouterr().err.split())
+        assert not (tmp_path / "gpu.json").exists()
+
+    def test_a_tree_of_other_values_is_refused(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        wholerun.copy(tmp_path / "wiki270m", "wiki270m", {})
+        words = ["--out", str(tmp_path / "gpu.json"), "--parts", "wiki270m", "--work", str(tmp_path), "--minutes", "0"]
+        with pytest.raises(SystemExit):
+            gpu.main([*words, "--set", "prepare.mono=4099"])
+        assert "wiki270m: was made with other values of prepare.mono; " in capsys.readouterr().err
+        assert gpu.main(words) == 1
+
+    def test_the_part_of_the_preset_gets_it(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        got = {}
+        monkeypatch.setattr(gpu, "start", lambda part, flags, seconds, record: got.update({part: flags}))
+        words = [
+            "--size",
+            "toy",
+            "--parts",
+            "ceiling",
+            "wiki270m",
+            "--set",
+            "prepare.mono=4099",
+            "--set",
+            "score.prefix=query",
+        ]
+        gpu.main(["--out", str(tmp_path / "gpu.json"), *words])
+        assert [word for word in got["ceiling"] if word.startswith("--set")] == []
+        asked = gpu.arguments([*got["wiki270m"], "--here", "wiki270m"])
+        assert asked.overrides == {"prepare.mono": 4099, "score.prefix": "query"}
 
 
 def test_no_time_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
