@@ -414,12 +414,13 @@ class TestWholeRun:
 
     def test_other_values(self, programs: Path, tmp_path: Path, record: Record) -> None:
         self.dvc(programs, OUTPUT, 0)
-        wholerun.measure("wiki270m", {"prepare.mono": 4099, "prompt.template": "{src} # {tgt}\n"}, tmp_path, None, record)
-        assert record.figures("wiki270m")["set"] == {"prepare.mono": 4099, "prompt.template": "{src} # {tgt}\n"}
+        values = {"prepare.mono": 4099, "prompt.template": "{src} # {tgt}\n"}
+        wholerun.measure("wiki270m", values, tmp_path, None, record)
+        assert record.figures("wiki270m")["set"] == values
         wanted = read_tree(ROOT / "presets/wiki270m.yaml")
         wanted["prepare"]["mono"], wanted["prompt"]["template"] = 4099, "{src} # {tgt}\n"
         assert read_tree(tmp_path / "wiki270m/params.yaml") == wanted
-        wholerun.measure("wiki270m", {"prepare.mono": 4099, "prompt.template": "{src} # {tgt}\n"}, tmp_path, None, record)
+        wholerun.measure("wiki270m", values, tmp_path, None, record)
         assert record.figures("wiki270m")["scores"]
         with pytest.raises(InputError, match=r"made with other values of prepare\.mono, prompt\.template; "):
             wholerun.measure("wiki270m", {}, tmp_path, None, record)

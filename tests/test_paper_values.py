@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 
 from pipeline import ROOT
 
@@ -48,7 +49,7 @@ NAME = "preset"
 
 def leaves(node: Any, key: str, above: tuple[int, ...]) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
     """Each value's key, the value, and the lines of its ancestors and its own; a list of scalars is one value."""
-    if isinstance(node, dict):
+    if isinstance(node, CommentedMap):
         for name, inner in node.items():
             yield from leaves(inner, f"{key}.{name}".removeprefix("."), (*above, node.lc.key(name)[0]))
     elif isinstance(node, list) and any(isinstance(item, dict) for item in node):
