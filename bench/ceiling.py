@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
+from mt.processes import device
 from record import Record
-from timing import device, seconds
+from timing import seconds
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from random import Random
 
 import torch
 
-from timing import device
+from mt.processes import device
 
 SPECIAL = ("<unk>", "<s>", "</s>", "<pad>")
 

@@ -1,12 +1,13 @@
 """Seconds and bytes on a device that works while Python goes on."""
 
-import gc
 import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 import torch
+
+from mt.judge import release_memory
 
 GIB = 1 << 30
 
@@ -15,11 +16,6 @@ def synchronize() -> None:
     """Wait until the device has done what it was given."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-
-
-def device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def seconds(do: Callable[[], Any], warm: int, repeats: int, inner: int) -> float:
@@ -39,9 +35,8 @@ def seconds(do: Callable[[], Any], warm: int, repeats: int, inner: int) -> float
 
 def forget() -> None:
     """Give back memory that nothing holds, and begin to look for the peak anew."""
-    gc.collect()
+    release_memory()
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from mt.params import read_tree
+from clone import preset
 from pipeline import ROOT
 
 STAGES = ROOT / "stages"
@@ -17,17 +15,9 @@ STAGES = ROOT / "stages"
 
 def parameters(folder: Path, changes: Mapping[str, Any]) -> Path:
     """Write params.yaml: the embedded preset with some keys changed (`finetune.epochs`)."""
-    tree = read_tree(ROOT / "presets" / "embedded.yaml")
-    for key, value in changes.items():
-        *places, last = key.split(".")
-        section = tree
-        for place in places:
-            section = section[place]
-        assert last in section, key
-        section[last] = value
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "params.yaml"
-    YAML(typ="safe", pure=True).dump(tree, file)
+    file.write_text(preset("embedded", changes), encoding="utf-8")
     return file
 
 

@@ -1,17 +1,13 @@
 import dataclasses
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from peft import LoraConfig, get_peft_model
-from ruamel.yaml import YAML
 
 import backtranslate
 import tiny
 import tiny_marian
 from backtranslate import Backtranslate, Params, Paths, run, synthetic
+from launch import STAGES, call, flags, parameters
 from mt import translators
 from mt.decode import Decoding
 from mt.errors import InputError
@@ -21,7 +17,6 @@ from mt.prompt import REVERSE, Languages, Prompter
 from mt.segments import read_segments, write_segments
 from mt.seq2seq import Seq2Seq
 
-ROOT = Path(__file__).parents[1]
 DECODING = Decoding("greedy", 1, 1.0, 1.0, 1, 8, 3.0, 4, 400)
 TEMPLATE = "{src_language}: {src}\n{tgt_language}: {tgt}\n"
 LANGUAGES = Languages("en", "ja")
@@ -155,26 +150,12 @@ def test_fewer_translations_than_segments_is_an_error():
 @pytest.mark.parametrize("kind", ["lora", "seq2seq"])
 def test_two_processes_write_what_one_writes(adapted, tmp_path, kind):
     tiny_marian.save_marian(adapted.model)
-    preset = YAML(typ="safe").load(ROOT / "presets" / "smoke.yaml")
-    preset["reverse"]["model"] = kind
-    preset["backtranslate"]["decode"] |= {"max_new_tokens": 8, "batch_tokens": 30}
-    YAML().dump(preset, tmp_path / "params.yaml")
-    flags = [text for name, path in dataclasses.asdict(adapted).items() for text in (f"--{name}", str(path))]
+    decode = {"backtranslate.decode.max_new_tokens": 8, "backtranslate.decode.batch_tokens": 30}
+    line = ["--params", parameters(tmp_path, {"reverse.model": kind, **decode}), *flags(adapted)]
     written = []
-    for launch in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
-        subprocess.run(
-            [
-                sys.executable,
-                *launch,
-                ROOT / "stages" / "backtranslate.py",
-                "--params",
-                tmp_path / "params.yaml",
-                *flags,
-            ],
-            check=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            timeout=300,
-        )
+    for processes in (1, 2):
+        done = call(STAGES / "backtranslate.py", *line, processes=processes, root=tmp_path)
+        assert done.returncode == 0, done.stderr
         written.append(adapted.out.read_bytes())
         adapted.out.unlink()
     assert written[0] == written[1]

@@ -17,6 +17,7 @@ from transformers import (
 
 from mt.gemma import save_tokenizer
 from mt.gguf_bpe import Pieces, TokenType
+from mt.schedule import Schedule
 
 TEXTS = (
     "The cat sat on the mat.",
@@ -29,6 +30,23 @@ TEXTS = (
 )
 CONTROL = ("<unk>", "<pad>", "<bos>", "<eos>", "<unused0>", "<unused1>", "<start_of_turn>")
 USER_DEFINED = ("\n", "\n\n", "  ", "   ", "<b>", "</b>")
+
+SCHEDULE = Schedule(
+    seed=1,
+    epochs=2,
+    learning_rate=0.01,
+    schedule="cosine",
+    warmup_steps=2,
+    weight_decay=0.01,
+    max_grad_norm=1.0,
+    batch_size=4,
+    micro_batch_size=4,
+    precision="float32",
+    gradient_checkpointing=False,
+    group_by_length=False,
+    save_steps=1000,
+)
+"""A training of two short epochs."""
 
 
 def pieces() -> Pieces:

@@ -13,28 +13,13 @@ from mt.lm import load_adapted, load_base
 from mt.lora import Lora, adapt, load_frozen, save
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.rows import examples
-from mt.schedule import Schedule
 from mt.tally import Tally
 from mt.training import trainer
 from random_model import Shape, text
 from random_model import save as save_random
 
 LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
-SCHEDULE = Schedule(
-    seed=1,
-    epochs=2,
-    learning_rate=0.01,
-    schedule="cosine",
-    warmup_steps=0,
-    weight_decay=0.01,
-    max_grad_norm=1.0,
-    batch_size=4,
-    micro_batch_size=2,
-    precision="float32",
-    gradient_checkpointing=False,
-    group_by_length=True,
-    save_steps=1000,
-)
+SCHEDULE = dataclasses.replace(tiny.SCHEDULE, warmup_steps=0, micro_batch_size=2, group_by_length=True)
 PROMPTER = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, [])
 TEXTS = [("The cat sat.", "猫が座っています。"), ("It is raining.", "雨が降っています。"), ("A hat.", "猫")]
 SEGMENTS = [{"id": str(i), "src": src, "tgt": tgt} for i, (src, tgt) in enumerate(TEXTS)]

@@ -4,25 +4,12 @@ import math
 import pytest
 import torch
 
+import tiny
 from mt import schedule
 from mt.errors import InputError
-from mt.schedule import Schedule, accumulation
+from mt.schedule import accumulation
 
-SCHEDULE = Schedule(
-    seed=1,
-    epochs=2,
-    learning_rate=0.01,
-    schedule="cosine",
-    warmup_steps=2,
-    weight_decay=0.01,
-    max_grad_norm=1.0,
-    batch_size=128,
-    micro_batch_size=4,
-    precision="float32",
-    gradient_checkpointing=False,
-    group_by_length=False,
-    save_steps=50,
-)
+SCHEDULE = dataclasses.replace(tiny.SCHEDULE, batch_size=128, save_steps=50)
 
 
 @pytest.mark.parametrize(

@@ -11,25 +11,10 @@ from mt.lm import load_base
 from mt.lora import Lora, adapt
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.rows import IGNORED, blank, collate, examples
-from mt.schedule import Schedule
 from mt.tally import Tally
 from mt.training import Epochs, OneDevice, trainer
 
-SCHEDULE = Schedule(
-    seed=1,
-    epochs=2,
-    learning_rate=0.01,
-    schedule="cosine",
-    warmup_steps=2,
-    weight_decay=0.01,
-    max_grad_norm=1.0,
-    batch_size=4,
-    micro_batch_size=4,
-    precision="float32",
-    gradient_checkpointing=False,
-    group_by_length=False,
-    save_steps=1000,
-)
+SCHEDULE = tiny.SCHEDULE
 LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
 PROMPTER = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, [])
 TEXTS = [("The cat sat.", "猫が座っています。"), ("It is raining.", "雨が降っています。"), ("A hat.", "猫")] * 4
