@@ -16,25 +16,13 @@ from mt.decode import Decoding
 from mt.errors import InputError
 from mt.files import read_json
 from mt.lm import load_base
-from mt.lora import Lora
 from mt.prompt import Languages
 from mt.segments import read_segments, write_segments
 
-LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
+LORA = tiny.LORA
+SCHEDULE = dataclasses.replace(tiny.SCHEDULE, warmup_steps=0, batch_size=2, micro_batch_size=1, group_by_length=True)
 SETTINGS = Finetune(
-    seed=1,
-    epochs=2,
-    learning_rate=0.01,
-    schedule="cosine",
-    warmup_steps=0,
-    weight_decay=0.01,
-    max_grad_norm=1.0,
-    batch_size=2,
-    micro_batch_size=1,
-    precision="float32",
-    gradient_checkpointing=False,
-    group_by_length=True,
-    save_steps=1000,
+    **dataclasses.asdict(SCHEDULE),
     weights="float32",
     direction="forward",
     patience=2,

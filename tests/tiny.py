@@ -17,6 +17,7 @@ from transformers import (
 
 from mt.gemma import save_tokenizer
 from mt.gguf_bpe import Pieces, TokenType
+from mt.lora import Lora
 from mt.schedule import Schedule
 
 TEXTS = (
@@ -47,6 +48,8 @@ SCHEDULE = Schedule(
     save_steps=1000,
 )
 """A training of two short epochs."""
+
+LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
 
 
 def pieces() -> Pieces:

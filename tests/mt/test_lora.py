@@ -10,7 +10,7 @@ import tiny
 from mt.decode import Decoding, translate
 from mt.errors import InputError
 from mt.lm import load_adapted, load_base
-from mt.lora import Lora, adapt, load_frozen, save
+from mt.lora import adapt, load_frozen, save
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.rows import examples
 from mt.tally import Tally
@@ -18,7 +18,7 @@ from mt.training import trainer
 from random_model import Shape, text
 from random_model import save as save_random
 
-LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
+LORA = tiny.LORA
 SCHEDULE = dataclasses.replace(tiny.SCHEDULE, warmup_steps=0, micro_batch_size=2, group_by_length=True)
 PROMPTER = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, [])
 TEXTS = [("The cat sat.", "猫が座っています。"), ("It is raining.", "雨が降っています。"), ("A hat.", "猫")]

@@ -8,14 +8,14 @@ import torch
 
 import tiny
 from mt.lm import load_base
-from mt.lora import Lora, adapt
+from mt.lora import adapt
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.rows import IGNORED, blank, collate, examples
 from mt.tally import Tally
 from mt.training import Epochs, OneDevice, trainer
 
 SCHEDULE = tiny.SCHEDULE
-LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
+LORA = tiny.LORA
 PROMPTER = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, [])
 TEXTS = [("The cat sat.", "猫が座っています。"), ("It is raining.", "雨が降っています。"), ("A hat.", "猫")] * 4
 SEGMENTS = [{"id": str(i), "src": src, "tgt": tgt} for i, (src, tgt) in enumerate(TEXTS)]
