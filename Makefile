@@ -7,12 +7,17 @@ RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := stages
 
-.PHONY: help repro test lint preset translate clean
+DAYS ?= 30
+
+.PHONY: help repro test lint preset translate leakage tm-stats tm-prune clean
 
 help:
 	@echo 'make repro                  rebuild what is out of date, print the table of the four systems'
 	@echo 'make preset NAME=smoke      put presets/smoke.yaml in the place of params.yaml'
 	@echo 'make translate SYSTEM=ft    source in, translation out; reads a terminal or standard input'
+	@echo 'make leakage                hold everything that is learnt from to the test sets'
+	@echo 'make tm-stats               what the translation memory holds, by model'
+	@echo 'make tm-prune DAYS=30       forget translations and cut-off work that no run has used for so many days'
 	@echo 'make test                   all tests, the smoke preset through a real `dvc repro` among them'
 	@echo 'make lint                   ruff and mypy'
 	@echo 'make clean                  remove the environment and what the stages made'
@@ -34,7 +39,7 @@ test: .venv/installed
 lint: .venv/installed
 	ruff check .
 	ruff format --check .
-	mypy stages tools bench
+	mypy stages tools bench fuzz
 	mypy $(RELAXED) tests
 
 preset: .venv/installed
@@ -43,8 +48,18 @@ preset: .venv/installed
 translate: .venv/installed
 	@python tools/interactive.py "$(SYSTEM)"
 
+leakage: .venv/installed
+	dvc repro leakage
+	@python tools/leaks.py data/leakage/metrics.json
+
+tm-stats: .venv/installed
+	@python tools/memory.py stats
+
+tm-prune: .venv/installed
+	@python tools/memory.py prune "$(DAYS)"
+
 clean:
 	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -rf data/raw data/prepared data/comet data/synthetic data/train data/training data/hyps data/scores
+	rm -rf data/raw data/prepared data/comet data/synthetic data/train data/leakage data/training data/hyps data/scores
 	rm -rf models/source models/encoder models/lid models/reverse models/comet models/base
 	find models/adapters -mindepth 1 -maxdepth 1 ! -name baseline -exec rm -rf {} +

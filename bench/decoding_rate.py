@@ -64,7 +64,7 @@ def rate(model: Any, tokenizer: Any, size: Size, strategy: str, rows: int, gb_pe
 
     def run() -> None:
         passes.number = 0
-        hyps[:] = translate(model, tokenizer, prompter, segments, decoding)
+        hyps[:] = translate(model, tokenizer, prompter, segments, decoding, None)
 
     forget()
     took = seconds(run, size.warm, size.repeats, inner=1)

@@ -17,16 +17,19 @@ held-out references:
     ranking_accuracy, ranking_pairs, accuracy_by_kind, score_by_kind, pearson, spearman: see mt.ranking.measure
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mt.cli import main
-from mt.comet import CHECKPOINT, PROVENANCE, REVISION_LENGTH, Comet
+from mt.comet import CHECKPOINT, REVISION_LENGTH, Comet
 from mt.estimator import Training, save
-from mt.files import read_json, replacing, sha256, together, write_json
-from mt.hub import SHA256, check_pin
+from mt.files import digests, replacing, together, write_json
+from mt.hub import check_pin
 from mt.hub_comet import fetch_comet
+from mt.loading import PROVENANCE, read_provenance
+from mt.pins import SHA256
 from mt.prompt import Languages
 from mt.segments import read_segments
 from mt.stand_in import LEAST_PAIRS, build, split
@@ -64,8 +67,8 @@ class CometModel:
     hidden_sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not self.name or not all(char.isalnum() or char in "-._" for char in self.name):
-            raise ValueError(f"name: {self.name!r} must be of letters, digits, '-', '.' and '_', such as mini")
+        if not re.fullmatch(r"[\w.-]{1,100}", self.name, re.ASCII):
+            raise ValueError(f"name: {self.name!r} must be up to 100 of a-z, A-Z, 0-9, '-', '.' and '_', such as mini")
         if self.checkpoint == "hub":
             check_pin(self.repo, self.revision)
             check_pin(self.encoder_repo, self.encoder_revision, "encoder_")
@@ -112,6 +115,7 @@ def take(paths: Paths, comet: CometModel) -> None:
     with replacing(paths.out) as folder:
         told: dict[str, Any] = {"name": comet.name, "repo": pins["repo"], "revision": pins["revision"]}
         told["encoder"] = {"name": pins["encoder_repo"], "revision": pins["encoder_revision"]}
+        told["sha256"] = pins["sha256"]
         told["files"] = fetch_comet(**pins, out=folder)
         write_json(folder / PROVENANCE, told)
         Comet(folder)
@@ -121,7 +125,7 @@ def take(paths: Paths, comet: CometModel) -> None:
 def make(paths: Paths, params: Params) -> None:
     """Build the checkpoint and measure it."""
     comet = params.comet
-    encoder = read_json(paths.encoder / PROVENANCE)
+    encoder = read_provenance(paths.encoder, ("name", "license", "revision"), ())
     parts = split(read_segments(paths.pairs, ("src", "tgt")), comet.held_out, paths.pairs)
     training = Training(comet.seed, comet.epochs, comet.batch_size, comet.learning_rate, comet.hidden_sizes)
     metric, report = build(paths.encoder, parts, params.languages, comet.severities, training)
@@ -133,7 +137,7 @@ def make(paths: Paths, params: Params) -> None:
 
 def provenance(folder: Path, name: str, encoder: dict[str, Any]) -> dict[str, Any]:
     """Of a built checkpoint: the name, where it comes from, and every file's digest."""
-    files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = digests(folder)
     return {
         "name": name,
         "license": encoder["license"],

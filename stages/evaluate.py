@@ -1,14 +1,16 @@
 """Score all systems on one test set, with intervals, and test every pair of them.
 
 In: --test, segments {"id", "src", "tgt"}; --baseline, --bt, --ft, --ft-bt, each system's hypotheses for that test set
-{"id", "src", "tgt", "hyp" (may be empty), "model"}; --comet and --lid, models. Out: --out, JSON:
+{"id", "src", "tgt", "hyp" (may be empty), "cut" (whether the limit on tokens ended it), "model"}; --comet and --lid,
+models. Out: --out, JSON:
 
     testset, segments   the test set's name, and how many segments it has
     bootstrap           {"samples", "confidence", "seed"}
     signatures          metric → how it was computed; the metrics are `bleu`, `chrf` (0 to 100) and `comet_<name>`
-    systems             system → {"model": revision, metric: {"value", "low", "high"}, "empty": hypotheses without
-                        text, "<tgt>": share of hypotheses that language ID gives to the target language with a
-                        probability above `min_tgt_language`}
+    systems             system → {"model": revision, metric: {"value", "low", "high"}, "<tgt>": share of hypotheses
+                        that language ID gives to the target language with a probability above `min_tgt_language`,
+                        and how many are "empty", "repetition", "copy", "wrong_language", "cut", and "degenerate",
+                        which is at least one of these, see mt.degenerate}
     paired              [{"a", "b", "metric", "difference": a less b, "p"}], every pair of systems, see mt.bootstrap
     segment_scores      system → metric → one score a segment, in the test set's order; `chrf` and `comet_<name>`
 
@@ -17,21 +19,28 @@ Numbers are rounded to 6 decimals.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 from mt.bootstrap import interval, p_value, resampled_scores, resamples
+from mt.claims import ingredients
 from mt.cli import main
 from mt.comet import Comet
+from mt.degenerate import Limits, counted
 from mt.errors import InputError
 from mt.files import write_json
 from mt.lid import LanguageId
+from mt.progress import Progress, progress
 from mt.prompt import Languages
 from mt.quality import Statistics, bleu_statistics, chrf_statistics, mean_statistics, segment_chrf
 from mt.segments import Segment, read_segments
 
 DECIMALS = 6
+LIBRARIES = ("tokenizers", "torch", "transformers", "unbabel-comet")
+BLOCK_BATCHES = 4
+"""Batches that COMET scores at once: what a run that is cut off loses of them at the most."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,8 @@ class Paths:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """sacreBLEU's tokenizer for BLEU; resamples and level of the intervals; triples a batch for COMET; and the
-    probability above which a hypothesis counts as written in the target language.
+    """sacreBLEU's tokenizer for BLEU; resamples and level of the intervals; triples a batch for COMET; the probability
+    above which a hypothesis counts as written in the target language; and beyond what one counts as degenerate.
     """
 
     bleu_tokenizer: str
@@ -65,6 +74,7 @@ class Evaluate:
     seed: int
     batch_size: int
     min_tgt_language: float
+    degenerate: Limits
 
     def __post_init__(self) -> None:
         from sacrebleu.metrics import BLEU
@@ -104,11 +114,13 @@ def read_hyps(path: Path, test: Sequence[Segment]) -> list[Segment]:
         for key in ("id", "src", "tgt"):
             if row[key] != segment[key]:
                 raise InputError(
-                    f"{path}:{number}: {key!r} is {row[key]!r}, the test set has {segment[key]!r}; "
+                    f"{path}:{number}: {key!r} is {row[key]!r:.100}, the test set has {segment[key]!r:.100}; "
                     "translate the test set again"
                 )
-        if not isinstance(row.get("hyp"), str):
+        if "hyp" not in row:
             raise InputError(f"{path}:{number}: 'hyp' is missing; give it text, which may be empty")
+        if not isinstance(row.get("cut"), bool):
+            raise InputError(f"{path}:{number}: 'cut' must be true or false; translate the test set again")
         if row["model"] != rows[0]["model"]:
             raise InputError(
                 f"{path}:{number}: 'model' differs from line 1; translate the whole test set with one model"
@@ -116,15 +128,19 @@ def read_hyps(path: Path, test: Sequence[Segment]) -> list[Segment]:
     return rows
 
 
-def comet_scores(comet: Comet, systems: Mapping[str, Sequence[Segment]], batch_size: int) -> dict[str, list[float]]:
-    """Score all systems in one go, so that what several of them say is scored once."""
-    rows = [row for hyps in systems.values() for row in hyps]
-    scores = iter(
-        comet.score(
-            [row["src"] for row in rows], [row["hyp"] for row in rows], [row["tgt"] for row in rows], batch_size
-        )
-    )
-    return {name: [next(scores) for _ in hyps] for name, hyps in systems.items()}
+def comet_scores(
+    comet: Comet, systems: Mapping[str, Sequence[Segment]], batch_size: int, done: Progress
+) -> dict[str, list[float]]:
+    """Score all systems in one go, so that what several of them say is scored once; `done` keeps what is finished."""
+    triples = {name: [(row["src"], row["hyp"], row["tgt"]) for row in hyps] for name, hyps in systems.items()}
+    distinct = sorted(dict.fromkeys(chain.from_iterable(triples.values())), key=lambda triple: len(triple[0]))
+    scores: dict[tuple[str, str, str], float] = {}
+    for start in range(0, len(distinct), batch_size * BLOCK_BATCHES):
+        some = distinct[start : start + batch_size * BLOCK_BATCHES]
+        srcs, hyps, refs = map(list, zip(*some, strict=True))
+        found = done.part(f"comet {start}", len(some), partial(comet.score, srcs, hyps, refs, batch_size))
+        scores |= dict(zip(some, found, strict=True))
+    return {name: [scores[triple] for triple in asked] for name, asked in triples.items()}
 
 
 def compared(
@@ -146,14 +162,14 @@ def compared(
     return values, tests
 
 
-def described(rows: Sequence[Segment], lid: LanguageId, target: str, above: float) -> dict[str, Any]:
-    """What is said of a system besides scores: its model, empty hypotheses, and the share in the target language."""
+def described(rows: Sequence[Segment], lid: LanguageId, target: str, options: Evaluate) -> dict[str, Any]:
+    """What is said of a system besides scores: its model, its share in the target language, what is degenerate."""
     hyps = [row["hyp"] for row in rows]
-    likely = [probability > above for probability in lid.probabilities(hyps, target)]
+    likely = [probability > options.min_tgt_language for probability in lid.probabilities(hyps, target)]
     return {
         "model": rows[0]["model"],
-        "empty": sum(not hyp.strip() for hyp in hyps),
         target: sum(likely) / len(likely),
+        **counted(rows, target, options.degenerate, lid),
     }
 
 
@@ -168,42 +184,57 @@ def rounded(content: Any) -> Any:
     return content
 
 
-def run(paths: Paths, params: Params) -> None:
-    """Score, test and write."""
-    test = read_segments(paths.test, ("src", "tgt"))
-    hyps = {name: read_hyps(path, test) for name, path in paths.hyps.items()}
+def report(
+    test: Sequence[Segment],
+    hyps: Mapping[str, Sequence[Segment]],
+    comet: tuple[str, Mapping[str, Statistics]],
+    lid: LanguageId,
+    params: Params,
+) -> dict[str, Any]:
+    """Scores, intervals and tests of all systems on one test set; `comet` is that metric's key with its statistics."""
+    options, target = params.evaluate, params.languages.tgt
+    key, by_comet = comet
     texts = {name: [row["hyp"] for row in rows] for name, rows in hyps.items()}
     refs = [segment["tgt"] for segment in test]
-    options = params.evaluate
-    comet = Comet(paths.comet)
-    by_comet = comet_scores(comet, hyps, options.batch_size)
     statistics = {
         "bleu": {name: bleu_statistics(text, refs, options.bleu_tokenizer) for name, text in texts.items()},
         "chrf": {name: chrf_statistics(text, refs) for name, text in texts.items()},
-        comet.key: {name: mean_statistics(scores, comet.signature) for name, scores in by_comet.items()},
+        key: by_comet,
     }
-    lid = LanguageId(paths.lid)
-    systems = {
-        name: described(rows, lid, params.languages.tgt, options.min_tgt_language) for name, rows in hyps.items()
-    }
+    systems = {name: described(rows, lid, target, options) for name, rows in hyps.items()}
     paired: list[dict[str, Any]] = []
     for metric, by_system in statistics.items():
         values, tests = compared(metric, by_system, options)
         paired += tests
         for name, value in values.items():
             systems[name][metric] = value
-    report = {
-        "testset": paths.test.stem,
+    return {
         "segments": len(test),
         "bootstrap": {"samples": options.bootstrap_samples, "confidence": options.confidence, "seed": options.seed},
         "signatures": {metric: by_system["baseline"].signature for metric, by_system in statistics.items()},
         "systems": systems,
         "paired": paired,
         "segment_scores": {
-            name: {"chrf": segment_chrf(text, refs), comet.key: by_comet[name]} for name, text in texts.items()
+            name: {
+                "chrf": segment_chrf(text, refs),
+                key: [by_comet[name].score(row) for row in by_comet[name].segments],
+            }
+            for name, text in texts.items()
         },
     }
-    write_json(paths.out, rounded(report))
+
+
+def run(paths: Paths, params: Params) -> None:
+    """Score, test and write."""
+    test = read_segments(paths.test, ("src", "tgt"))
+    hyps = {name: read_hyps(path, test) for name, path in paths.hyps.items()}
+    comet = Comet(paths.comet)
+    inputs = {"test": paths.test, **paths.hyps, "comet": paths.comet}
+    with progress(ingredients(params, inputs, __file__, LIBRARIES)) as done:
+        scores = comet_scores(comet, hyps, params.evaluate.batch_size, done)
+        by_comet = {name: mean_statistics(some, comet.signature) for name, some in scores.items()}
+        found = report(test, hyps, (comet.key, by_comet), LanguageId(paths.lid), params)
+        write_json(paths.out, rounded({"testset": paths.test.stem, **found}))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from mt.archives import user_cache
 from mt.cli import main
 from mt.corpora import PARALLEL, Corpus, NamedCorpus, read_corpus
 from mt.files import replacing, write_json
+from mt.params import check_testsets
 from mt.prompt import Languages
 from mt.reader import Request, WikiCorpus
 from mt.segments import write_segments
@@ -58,9 +59,8 @@ class Params:
     testsets: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        check_testsets(self.testsets)
         names = [test.name for test in self.corpora.tests]
-        if not self.testsets:
-            raise ValueError("testsets: is empty; name at least one test set")
         if len(set(names)) < len(names):
             raise ValueError(f"corpora.tests: a name stands twice in {names}; give each test set its own")
         if names != list(self.testsets):

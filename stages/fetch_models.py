@@ -17,15 +17,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from mt.archives import Archive, check_sha256, copy_member, user_cache
+from mt.archives import Archive, copy_member, user_cache
 from mt.cli import main
 from mt.e5 import convert as convert_e5
 from mt.errors import InputError
-from mt.files import replacing, sha256, write_json
+from mt.files import digests, replacing, sha256, write_json
 from mt.gemma import convert as convert_gguf
 from mt.hub import check_pin
 from mt.hub_models import fetch_model
 from mt.lid import FILE as LID_FILE
+from mt.pins import check_sha256
 
 PROVENANCE = "provenance.json"
 
@@ -91,8 +92,7 @@ def run(paths: Paths, params: Params) -> None:
         else:
             if model.archives:
                 unpack(model, partial)
-            found = sorted(path for path in partial.rglob("*") if path.is_file())
-            files = {path.relative_to(partial).as_posix(): sha256(path) for path in found}
+            files = digests(partial)
         write_json(partial / PROVENANCE, provenance(model, files))
 
 

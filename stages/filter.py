@@ -1,17 +1,20 @@
-"""Keep the synthetic pairs whose scores pass every threshold.
+"""Keep the synthetic pairs that are near to no test segment and whose scores pass every threshold.
 
 In:
     --scored   synthetic segments with "scores" {feature: number} and "oracle" {"chrf", "similarity"} or {} (score.py)
+    --tests    the folder of the test sets, <name>.jsonl {"id", "src", "tgt"}
 Out:
     --out      those that pass, as they were and in their order
     --counts   "read", "kept", "dropped" {reason: count, zeros too}; "reasons", their order; "alone" {reason: how many
-               this threshold would drop by itself}; "rejected", the first `rejected_sample` segments of each reason
-               with the "value" and the "threshold"; "oracle" {"kept" and "dropped": {"segments", "chrf",
-               "similarity"}}: how many have a known true source, and their means, null where there is none
+               it would drop by itself}; "rejected", the first `rejected_sample` segments of each reason
+               with the "value" and the "threshold", or with the id of what they are "near" to; "oracle" {"kept" and
+               "dropped", by a threshold: {"segments", "chrf", "similarity"}}: how many have a known true source, and
+               their means, null where there is none
 
-A reason is a threshold's name. The thresholds are tried in the order in which `Filter` lists them, from what is plainly
-broken to what is a matter of degree, and a segment is dropped by the first that it fails: `min_` is failed below the
-value, `max_` above it. A threshold at the end of its feature's range drops nothing. The oracle decides nothing.
+The first reason is `near_test`, since a model may translate a common sentence into just what stands in a test set. The
+others are the thresholds' names. They are tried in the order in which `Filter` lists them, from what is plainly broken
+to what is a matter of degree, and a segment is dropped by the first that it fails: `min_` is failed below the value,
+`max_` above it. A threshold at the end of its feature's range drops nothing. The oracle decides nothing.
 """
 
 import math
@@ -23,17 +26,23 @@ from typing import Any
 from mt.cli import main
 from mt.errors import InputError
 from mt.files import together, write_json
+from mt.near import Index, Nearness
+from mt.params import check_testsets
 from mt.segments import Segment, read_segments, write_segments
+from mt.splits import SIDES, add, apart
 from mt.tally import Tally
+from mt.values import MAX_NUMBER, is_number
 
 RANGES = {"src_chars": (1, math.inf), "length_ratio": (0, math.inf), "similarity": (-1, 1), "logprob": (-math.inf, 0)}
 SHARE = (0, 1)
+NEAR_TEST = "near_test"
 ORACLE = ("chrf", "similarity")
 
 
 @dataclass(frozen=True)
 class Paths:
     scored: Path
+    tests: Path
     out: Path
     counts: Path
 
@@ -72,8 +81,12 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(Nearness):
+    testsets: tuple[str, ...]
     filter: Filter
+
+    def __post_init__(self) -> None:
+        check_testsets(self.testsets)
 
 
 def failed(scores: Mapping[str, float], thresholds: Mapping[str, float]) -> list[str]:
@@ -91,46 +104,51 @@ def feature(reason: str) -> str:
 
 
 def check(segments: Sequence[Segment], thresholds: Mapping[str, float], file: Path) -> None:
-    """Hold every segment to having each feature as a finite number, and an oracle that is whole or empty.
+    """Hold every segment to having each feature as a number, and an oracle that is whole or empty.
 
     Raises:
         InputError: one is missing or no such number; names the file and the line.
     """
     for line, segment in enumerate(segments, start=1):
-        if not isinstance(segment.get("src"), str):
+        if "src" not in segment:
             raise InputError(f"{file}:{line}: 'src' is missing; run `dvc repro score`")
         names = {"scores": list(map(feature, thresholds)), "oracle": ORACLE if segment.get("oracle") != {} else ()}
         for key, wanted in names.items():
             found = segment.get(key)
             for name in wanted:
                 value = found.get(name) if isinstance(found, dict) else None
-                if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-                    raise InputError(f"{file}:{line}: {key} lacks a finite number for {name!r}; run `dvc repro score`")
+                if not is_number(value):
+                    raise InputError(
+                        f"{file}:{line}: {key} lacks a number of at most {MAX_NUMBER:g} for {name!r}; "
+                        "run `dvc repro score`"
+                    )
 
 
-def select(segments: Sequence[Segment], params: Filter) -> tuple[list[Segment], dict[str, Any]]:
-    """The segments that pass, and the counts (see the top of this file)."""
+def select(segments: Sequence[Segment], tests: Index, params: Filter) -> tuple[list[Segment], dict[str, Any]]:
+    """The segments that pass, and the counts (see the top of this file); `tests` holds all test segments."""
     thresholds = params.thresholds()
     tally = Tally(params.rejected_sample)
-    alone = dict.fromkeys(thresholds, 0)
+    alone = {NEAR_TEST: 0, **dict.fromkeys(thresholds, 0)}
     kept: list[Segment] = []
     dropped: list[Segment] = []
     for segment in segments:
         reasons = failed(segment["scores"], thresholds)
         for reason in reasons:
             alone[reason] += 1
-        if not reasons:
+        shown = {"id": segment["id"], "src": segment["src"], "tgt": segment["tgt"]}
+        if not apart([shown], tests, NEAR_TEST, tally):
+            alone[NEAR_TEST] += 1
+        elif reasons:
+            value = segment["scores"][feature(reasons[0])]
+            tally.drop(reasons[0], {**shown, "value": value, "threshold": thresholds[reasons[0]]})
+            dropped.append(segment)
+        else:
             tally.keep()
             kept.append(segment)
-            continue
-        value = segment["scores"][feature(reasons[0])]
-        shown = {"id": segment["id"], "src": segment["src"], "tgt": segment["tgt"]}
-        tally.drop(reasons[0], {**shown, "value": value, "threshold": thresholds[reasons[0]]})
-        dropped.append(segment)
     counts = tally.report()
-    counts["dropped"] = {reason: tally.dropped.get(reason, 0) for reason in thresholds}
+    counts["dropped"] = {reason: tally.dropped.get(reason, 0) for reason in alone}
     counts |= {
-        "reasons": list(thresholds),
+        "reasons": list(alone),
         "alone": alone,
         "oracle": {"kept": oracle(kept), "dropped": oracle(dropped)},
     }
@@ -148,12 +166,16 @@ def run(paths: Paths, params: Params) -> None:
     """Filter the scored segments."""
     segments = read_segments(paths.scored, ("tgt",))
     check(segments, params.filter.thresholds(), paths.scored)
-    kept, counts = select(segments, params.filter)
+    tests = params.index()
+    for name in params.testsets:
+        for segment in read_segments(paths.tests / f"{name}.jsonl", SIDES):
+            add(segment, tests)
+    kept, counts = select(segments, tests, params.filter)
     if not kept:
         worst = max(counts["reasons"], key=counts["dropped"].__getitem__)
         raise InputError(
-            f"{paths.scored}: no segment of {counts['read']} passes, {counts['dropped'][worst]} fail filter.{worst}; "
-            "loosen it in the parameter file"
+            f"{paths.scored}: no segment of {counts['read']} passes, {counts['dropped'][worst]} are dropped as "
+            f"{worst}; loosen the section filter of the parameter file, or give other monolingual text"
         )
     with together(paths.out, paths.counts):
         write_segments(paths.out, kept)

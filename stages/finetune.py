@@ -13,18 +13,19 @@ A run that is cut off goes on from its last checkpoint, see mt/checkpoints.py.
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-from mt.checkpoints import Checkpoints, checkpoints, digests
+from mt.checkpoints import Checkpoints, checkpoints
+from mt.claims import ingredients
 from mt.cli import main
 from mt.errors import InputError
 from mt.files import given, replacing, write_json, write_text
 from mt.judge import Judge, Judging, load_comet
+from mt.lm import identity
 from mt.lora import Lora, Weights, adapt, load_frozen
 from mt.params import Key
-from mt.processes import device, is_main, one_voice
+from mt.processes import is_main, one_voice
 from mt.prompt import FORWARD, REVERSE, Languages, Prompter, check_template
 from mt.rows import examples
 from mt.schedule import Schedule, accumulation
@@ -32,7 +33,7 @@ from mt.segments import read_segments
 from mt.tally import Tally
 from mt.training import trainer
 
-LIBRARIES = ("accelerate", "peft", "tokenizers", "torch", "transformers", "unbabel-comet")
+LIBRARIES = ("accelerate", "peft", "sacrebleu", "tokenizers", "torch", "transformers", "unbabel-comet")
 UNTRAINED = "# No adapter\n\n`reverse.finetune.epochs` is 0: the reverse model is not fine-tuned.\n"
 
 
@@ -79,18 +80,11 @@ def notes(params: Finetune, steps: int) -> list[str]:
     return [f"the warm-up of {params.warmup_steps} steps never ends: the training has {steps} steps"]
 
 
-def ingredients(paths: Paths, params: Params) -> dict[str, Any]:
-    """Everything that a training follows from, ready for JSON."""
+def followed(paths: Paths, params: Params) -> dict[str, Any]:
+    """Everything that a training follows from."""
     inputs = {"base": paths.base, "train": paths.train, "dev": paths.dev, "comet": given(paths.comet)}
-    code = [Path(__file__), *sorted((Path(__file__).parent / "mt").glob("*.py"))]
     libraries = (*LIBRARIES, *(["bitsandbytes"] if params.finetune.weights == "nf4" else []))
-    return {
-        "params": asdict(params),
-        "inputs": {name: digests(path) for name, path in inputs.items() if path},
-        "code": {file.name: digests(file) for file in code},
-        "libraries": {name: version(name) for name in libraries},
-        "device": device().type,
-    }
+    return ingredients(params, inputs, __file__, libraries)
 
 
 @contextmanager
@@ -144,8 +138,10 @@ def run(paths: Paths, params: Params) -> None:
     if not data:
         raise InputError(f"{paths.train}: no pair fits into max_tokens {settings.max_tokens}; raise it")
     model = adapt(base, params.lora)
-    with checkpoints(ingredients(paths, params)) as kept, outputs(paths.out, paths.history) as (out, log):
-        judge = Judge(model, tokenizer, prompter, dev, settings, comet, out)
+    with checkpoints(lambda: followed(paths, params)) as kept, outputs(paths.out, paths.history) as (out, log):
+        origin = identity(paths.base, None, settings.precision)
+        origin |= {"weights": settings.weights, "lora": asdict(params.lora)}
+        judge = Judge(model, tokenizer, prompter, dev, settings, comet, origin, out)
         made = trainer(
             model,
             data,
@@ -156,7 +152,8 @@ def run(paths: Paths, params: Params) -> None:
             keep=lambda step: kept.keep(step, judge.write),
         )
         planned = made.order.steps * settings.epochs
-        made.train(resume_from_checkpoint=last_checkpoint(kept, judge, planned))
+        last = last_checkpoint(kept, judge, planned)
+        made.train(resume_from_checkpoint=last)
         if is_main():
             log.mkdir()
             facts = {"steps": made.state.global_step, "planned_steps": planned, "notes": notes(settings, planned)}

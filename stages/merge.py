@@ -25,6 +25,8 @@ from mt.files import given
 from mt.segments import Segment, read_segments, write_segments
 from mt.systems import System
 
+MAX_RATIO = 1e6
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -56,8 +58,8 @@ class Merge:
     tag: str | None
 
     def __post_init__(self) -> None:
-        if self.ratio <= 0:
-            raise ValueError(f"ratio is {self.ratio}; write a number above 0, such as 1.0")
+        if not 0 < self.ratio <= MAX_RATIO:
+            raise ValueError(f"ratio is {self.ratio}; write a number above 0 and at most {MAX_RATIO:g}, such as 1.0")
         if self.tag is not None and (self.tag != " ".join(self.tag.split()) or not self.tag):
             raise ValueError(f"tag is {self.tag!r}; write a word without white space around it, such as <BT>, or null")
 

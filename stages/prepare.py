@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mt.clean import normalised
+from mt.clean import OVERLONG, normalised, overlong
 from mt.cli import main
 from mt.errors import InputError
 from mt.files import replacing, together, write_json
 from mt.lengths import lengths
+from mt.params import check_testsets
 from mt.partition import OF_DOCUMENTS, REASONS, Corpora, Prepare, split
 from mt.prompt import Languages
-from mt.segments import read_segments, write_segments
+from mt.segments import Segment, read_segments, write_segments
 from mt.splits import SIDES
 from mt.tally import Tally
 
@@ -55,27 +56,48 @@ class Params:
     testsets: tuple[str, ...]
     prepare: Prepare
 
+    def __post_init__(self) -> None:
+        check_testsets(self.testsets)
+
 
 def read(raw: Path, params: Params) -> Corpora:
     """Read what fetch_corpora.py wrote, the test sets in normal form.
 
     Raises:
-        InputError: nothing is left of a side of a test segment.
+        InputError: a test segment is none that can be scored, see `test_segment`.
     """
     mono = raw / "mono.jsonl"
     files = {name: raw / "tests" / f"{name}.jsonl" for name in params.testsets}
     tests = {}
     for name, file in files.items():
         if file.exists():
-            tests[name] = [normalised(segment, params.languages) for segment in read_segments(file, SIDES)]
-            for line, segment in enumerate(tests[name], start=1):
-                if empty := [side for side in SIDES if not segment[side]]:
-                    raise InputError(f"{file}:{line}: {empty[0]!r} shows nothing; correct it in its source")
+            tests[name] = [
+                test_segment(segment, f"{file}:{line}", params)
+                for line, segment in enumerate(read_segments(file, SIDES), start=1)
+            ]
     return Corpora(
         parallel=read_segments(raw / "parallel.jsonl", SIDES),
         mono=read_segments(mono, ("tgt",)) if mono.exists() else None,
         tests=tests,
     )
+
+
+def test_segment(segment: Segment, place: str, params: Params) -> Segment:
+    """A test segment in normal form; nothing else is done to it.
+
+    Raises:
+        InputError: a side is too long to be brought into that form, or nothing is left of it.
+    """
+    limit = params.prepare.max_chars
+    if long := overlong(segment, limit):
+        raise InputError(
+            f"{place}: {long[0]!r} has {len(segment[long[0]]):,} characters, more than {OVERLONG} times "
+            f"prepare.max_chars, {limit}; split the segment in its source, or raise that limit"
+        )
+    normal = normalised(segment, params.languages)
+    if empty := [side for side in SIDES if not normal[side]]:
+        raise InputError(f"{place}: {empty[0]!r} shows nothing; correct it in its source")
+    return normal
 
 
 def waterfall(tally: Tally) -> dict[str, Any]:

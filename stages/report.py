@@ -4,11 +4,12 @@ In:
     --scores     folder of <testset>.json, which `evaluate` writes; those of other test sets are passed over
     --hyps       folder of <system>/<testset>.jsonl {"id", "src", "tgt", "hyp"}
     --training   folder of <system>/{epochs,log}.json, which `finetune` writes
-    --comet, --prepared, --noise, --filter   what comet, prepare, score and filter counted and measured
+    --comet, --prepared, --noise, --filter, --leakage   what comet, prepare, score, filter and leakage counted and
+                 measured
 Out:
-    --summary    {testset: {system: {"bleu", "chrf", "comet_<name>", "empty", "<tgt>": the share in that language}}}:
-                 BLEU and chrF with 2 decimals, COMET and the share with 4; no signatures, whose `|` would break
-                 `dvc metrics diff --md`
+    --summary    {testset: {system: {"bleu", "chrf", "comet_<name>", "<tgt>": the share in that language, and the counts
+                 of degenerate hypotheses that `evaluate` writes}}}: BLEU and chrF with 2 decimals, COMET and the share
+                 with 4; no signatures, whose `|` would break `dvc metrics diff --md`
     --page       the report in Markdown
     --html       the same page as one file, its figures in it
     --plots      the figures (PNG), and for `dvc plots` scores.json, a row for each test set and system (`label`, and
@@ -23,17 +24,19 @@ from pathlib import Path
 from typing import Any
 
 from mt.cli import main
+from mt.counts import read_filter, read_noise, read_prepared
 from mt.errors import InputError
 from mt.files import replacing, together, write_json, write_text
 from mt.page import Measured, page
-from mt.page_data import FILTER_KEYS, NOISE_KEYS, PREPARED_KEYS, waterfall
+from mt.page_data import waterfall
+from mt.params import check_testsets
 from mt.plots import draw, score_rows, training_rows
 from mt.results import (
     TRAINED,
     TestsetResult,
     development_metrics,
     read_comet,
-    read_keys,
+    read_leakage,
     read_testset,
     read_training,
 )
@@ -54,6 +57,7 @@ class Paths:
     prepared: Path
     noise: Path
     filter: Path
+    leakage: Path
     summary: Path
     page: Path
     html: Path
@@ -80,8 +84,7 @@ class Params(Setup):
     report: Report
 
     def __post_init__(self) -> None:
-        if not self.testsets:
-            raise ValueError("testsets: names none; write at least one, such as [tatoeba]")
+        check_testsets(self.testsets)
 
 
 def summary(testsets: Sequence[TestsetResult]) -> dict[str, Any]:
@@ -90,7 +93,7 @@ def summary(testsets: Sequence[TestsetResult]) -> dict[str, Any]:
         testset.name: {
             system: {
                 **{metric: round(score.value, decimals(metric)) for metric, score in result.scores.items()},
-                "empty": result.empty,
+                **result.degenerate,
                 testset.language: round(result.share, SHARE_DECIMALS),
             }
             for system, result in testset.systems.items()
@@ -103,7 +106,7 @@ def measure(paths: Paths, params: Params) -> Measured:
     """Read all that goes into the report.
 
     Raises:
-        InputError: a file is missing, lacks a key, or test sets were not scored alike.
+        InputError: a file is missing or holds something else, or test sets were not scored alike.
     """
     testsets = [read_testset(paths.scores / f"{name}.json") for name in params.testsets]
     first = testsets[0]
@@ -122,9 +125,10 @@ def measure(paths: Paths, params: Params) -> Measured:
         trainings=[read_training(paths.training / system, system) for system in TRAINED],
         samples=read_samples(paths.hyps, testsets, params.report.samples, params.report.seed),
         comet=read_comet(paths.comet),
-        prepared=read_keys(paths.prepared, PREPARED_KEYS),
-        noise=read_keys(paths.noise, NOISE_KEYS),
-        filter=read_keys(paths.filter, FILTER_KEYS),
+        prepared=read_prepared(paths.prepared),
+        noise=read_noise(paths.noise),
+        filter=read_filter(paths.filter),
+        leakage=read_leakage(paths.leakage),
     )
 
 

@@ -16,7 +16,6 @@ Out:
 Nothing is dropped here. The oracle is for measuring backtranslation; no filter sees it.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +23,21 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from mt.claims import ingredients
 from mt.cli import main
 from mt.encoder import Encoder
 from mt.errors import InputError
-from mt.features import FEATURES, Encoding, Settings, cosines, features, rounded
+from mt.features import FEATURES, Encoding, Part, Settings, cosines, features, rounded
 from mt.files import together, write_json
 from mt.lid import LanguageId
 from mt.params import Key
+from mt.progress import progress
 from mt.prompt import Languages, check_template, labels
 from mt.quality import chrf, segment_chrf
 from mt.segments import Segment, read_segments, write_segments
+from mt.values import MAX_NUMBER, is_number
+
+LIBRARIES = ("tokenizers", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,18 @@ def read_synthetic(path: Path) -> list[Segment]:
     """
     segments = read_segments(path, ("tgt",))
     for line, segment in enumerate(segments, start=1):
-        src, logprob = segment.get("src"), segment.get("logprob")
-        if not isinstance(src, str) or "\n" in src or "\r" in src:
+        logprob = segment.get("logprob")
+        if "src" not in segment:
             raise InputError(f"{path}:{line}: 'src' must be one line of text, empty or not; run `dvc repro` to make it")
-        if not isinstance(logprob, int | float) or isinstance(logprob, bool) or not math.isfinite(logprob):
-            raise InputError(f"{path}:{line}: 'logprob' must be a finite number; run `dvc repro` to make it")
+        if not is_number(logprob):
+            raise InputError(
+                f"{path}:{line}: 'logprob' must be a number of at most {MAX_NUMBER:g}; run `dvc repro` to make it"
+            )
     return segments
 
 
 def compare(
-    segments: Sequence[Segment], refs: Mapping[str, str], encoder: Encoding, batch_size: int
+    segments: Sequence[Segment], refs: Mapping[str, str], encoder: Encoding, batch_size: int, part: Part
 ) -> tuple[list[float], list[dict[str, float]]]:
     """The similarity of every source to its target, and to the true source where that is known, with chrF."""
     pairs = []
@@ -98,7 +104,7 @@ def compare(
             pairs.append((segment["src"], refs[segment["id"]]))
     known = [segment for segment in segments if segment["id"] in refs]
     chrfs = iter(segment_chrf([s["src"] for s in known], [refs[s["id"]] for s in known]) if known else [])
-    values = iter(cosines(encoder, pairs, batch_size))
+    values = iter(cosines(encoder, pairs, batch_size, part))
     similarity, oracle = [], []
     for segment in segments:
         similarity.append(next(values))
@@ -134,13 +140,18 @@ def run(paths: Paths, params: Params) -> None:
         repetition_ngram=params.score.repetition_ngram,
         copy_ngram=params.score.copy_ngram,
     )
-    similarity, oracle = compare(segments, refs, Encoder(paths.encoder, params.score.prefix), params.score.batch_size)
-    scores = features(segments, settings, LanguageId(paths.lid), similarity)
-    scored = [
-        {**segment, "scores": found, "oracle": truth}
-        for segment, found, truth in zip(segments, scores, oracle, strict=True)
-    ]
-    with together(paths.out, paths.metrics):
+    encoder = Encoder(paths.encoder, params.score.prefix)
+    inputs = {"synthetic": paths.synthetic, "mono_refs": paths.mono_refs, "encoder": paths.encoder}
+    with (
+        progress(ingredients(params, inputs, __file__, LIBRARIES)) as done,
+        together(paths.out, paths.metrics),
+    ):
+        similarity, oracle = compare(segments, refs, encoder, params.score.batch_size, done.part)
+        scores = features(segments, settings, LanguageId(paths.lid), similarity)
+        scored = [
+            {**segment, "scores": found, "oracle": truth}
+            for segment, found, truth in zip(segments, scores, oracle, strict=True)
+        ]
         write_segments(paths.out, scored)
         write_json(paths.metrics, noise(scored, refs))
 

@@ -2,17 +2,19 @@
 
 In:  --test and --train, segments with `src` and `tgt`; --base, a model folder; --adapter, the system's adapter. A
      system that is trained on nothing has none: it is prompted with the first `prompt.shots` segments of --train.
-Out: --out, the test segments in their order with `hyp` (the translation, perhaps empty) and `model` (its revision).
+Out: --out, the test segments in their order with `hyp` (the translation, perhaps empty), `cut` (whether the limit on
+     tokens ended it) and `model` (its revision).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from mt.cli import main
-from mt.decode import Decoding, translate
-from mt.lm import Precision, load_adapted, load_base, revision
+from mt.decode import Decoding, translations
+from mt.lm import Precision, identity, load_adapted, load_base
 from mt.processes import is_main, one_voice
 from mt.prompt import FORWARD, Languages, Prompt, Prompter, examples
+from mt.recall import open_memory
 from mt.segments import read_segments, write_segments
 from mt.systems import System
 
@@ -48,10 +50,12 @@ def run(paths: Paths, params: Params) -> None:
     prompter = Prompter(params.prompt.template, params.languages, FORWARD, shots)
     precision = params.translate.precision
     model, tokenizer = load_adapted(paths.base, adapter, precision) if adapter else load_base(paths.base, precision)
-    hyps = translate(model, tokenizer, prompter, test, params.translate.decode)
-    named = revision(paths.base, adapter)
+    named = identity(paths.base, adapter, precision)
+    with open_memory(named, params.translate.decode) as memory:
+        made = translations(model, tokenizer, prompter, test, params.translate.decode, memory)
     if is_main():
-        rows = [{**segment, "hyp": hyp, "model": named} for segment, hyp in zip(test, hyps, strict=True)]
+        told = {"model": named["revision"]}
+        rows = [{**segment, "hyp": hyp, "cut": cut, **told} for segment, (hyp, cut) in zip(test, made, strict=True)]
         write_segments(paths.out, rows)
 
 

@@ -14,15 +14,14 @@ from typing import Annotated, Any, Literal
 
 from mt.cli import main
 from mt.errors import InputError
-from mt.files import read_json, replacing, sha256, write_json
+from mt.files import digests, read_object, replacing, write_json
 from mt.links import link_tree
+from mt.loading import PROVENANCE, read_provenance
 from mt.padding import give_padding
 from mt.params import Key
 from mt.prompt import FORWARD, REVERSE, Languages, Prompter, check_template
 from mt.segments import read_segments
 from mt.vocabulary import Sizes, trim
-
-PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -83,31 +82,30 @@ def embedding_rows(source: Path) -> int:
     Raises:
         InputError: it is no language model that continues a text.
     """
-    config = read_json(source / "config.json")
-    if config.get("is_encoder_decoder") or "vocab_size" not in config:
+    config = read_object(source / "config.json")
+    rows = config.get("vocab_size")
+    if config.get("is_encoder_decoder") or not isinstance(rows, int):
         raise InputError(
             f"{source}: {config.get('model_type')} is no causal language model; name one in models.source, such as "
             "mistralai/Mistral-7B-v0.3 (a sequence-to-sequence model goes into models.reverse)"
         )
-    rows: int = config["vocab_size"]
     return rows
 
 
 def provenance(source: dict[str, Any], kind: str, sizes: Sizes, out: Path) -> dict[str, Any]:
     """What is told of the base model: see the module's docstring."""
-    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != PROVENANCE)
     return {
         "name": source["name"],
         "license": source["license"],
         "revision": source["revision"],
-        "files": {path.relative_to(out).as_posix(): sha256(path) for path in files},
+        "files": digests(out),
         "vocabulary": {"kind": kind, "before": sizes.before, "after": sizes.after},
     }
 
 
 def run(paths: Paths, params: Params) -> None:
     """Write the base model, whole or not at all."""
-    origin = read_json(paths.source / PROVENANCE)
+    origin = read_provenance(paths.source, ("name", "license", "revision"), ())
     rows = embedding_rows(paths.source)
     with replacing(paths.out) as partial:
         if params.base.vocabulary == "full":

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ruamel.yaml import YAML
 
@@ -27,20 +27,49 @@ class Clone:
 
     def call(self, *command: str) -> str:
         """Run a command in it; what it prints, errors too."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}:\n{done.stdout}"
+        return done.stdout
+
+    def start(self, *command: str, output: IO[str]) -> subprocess.Popen[str]:
+        """Start a program of the environment in it, in a process group of its own."""
+        words = [sys.executable, "-m", *command]
+        return subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env=self.variables(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def variables(self) -> dict[str, str]:
+        """The environment of its commands."""
         place = Path(sys.executable).parent
         identity = {f"GIT_{role}_{key}": "test" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-        env = {
-            **os.environ,
+        return {
+            **{name: value for name, value in os.environ.items() if name != "DVC_ROOT"},
             **identity,
             **self.environment,
             "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
             "DVC_SITE_CACHE_DIR": str(self.folder.parent / "site"),
+            "TMPDIR": str(self.temporary()),
         }
-        done = subprocess.run(
-            command, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        assert done.returncode == 0, f"{command}:\n{done.stdout}"
-        return done.stdout
+
+    def temporary(self) -> Path:
+        """Where its commands put what they need for a moment."""
+        place = self.folder.parent / "tmp"
+        place.mkdir(exist_ok=True)
+        return place
 
     def dvc(self, *arguments: str) -> str:
         return self.call(sys.executable, "-m", "dvc", *arguments)

@@ -4,25 +4,30 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 from hypothesis import settings
+
+NUMBERS = count(1)
 
 settings.register_profile("honyaku", deadline=None)
 settings.load_profile("honyaku")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def left_by_fixtures() -> Iterator[None]:
-    """Take back what the fixtures of a module did."""
+def left_by_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Take back what the fixtures of a module did; they have a root of DVC's of their own."""
     with as_before():
+        os.environ["DVC_ROOT"] = str(tmp_path_factory.getbasetemp() / f"root {next(NUMBERS)}")
         yield
 
 
 @pytest.fixture(autouse=True)
-def left_by_a_test() -> Iterator[None]:
-    """Take back what a test did."""
+def left_by_a_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Take back what a test did; it finds nothing that another has left under DVC's root."""
     with as_before():
+        os.environ["DVC_ROOT"] = str(tmp_path_factory.getbasetemp() / f"root {next(NUMBERS)}")
         yield
 
 

@@ -1,6 +1,7 @@
 """Everything that the stage `report` reads, as the stages before it write it, small enough to be seen through."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ EMBEDDED = Setup(
     corpus="tatoeba",
     shots=4,
     reverse="lora",
+    reverse_shots=4,
     reverse_model="none",
 )
 SYSTEMS = ("baseline", "bt", "ft", "ft_bt")
@@ -30,6 +32,12 @@ VALUES = {
 }
 WIDTHS = {"bleu": 0.4, "chrf": 0.7, "comet_mini": 0.02}
 P = {("baseline", "ft"): 0.000999, ("baseline", "ft_bt"): 0.000999, ("baseline", "bt"): 0.012, ("ft", "ft_bt"): 0.41}
+DEGENERATE = (
+    {"empty": 0, "repetition": 0, "copy": 0, "wrong_language": 0, "cut": 0, "degenerate": 0},
+    {"empty": 2, "repetition": 1, "copy": 3, "wrong_language": 4, "cut": 5, "degenerate": 1234},
+)
+"""Hypotheses of any other system, and of bt."""
+
 SENTENCES = [
     ("Tom is a student.", "トムは学生です。", "トムは学生だ。"),
     ("It was raining when I got up.", "起きたとき、雨が降っていた。", "私は起きたときに雨が降った。"),
@@ -55,6 +63,7 @@ def write_inputs(folder: Path, segments: dict[str, int]) -> None:
     dump(data / "prepared" / "counts.json", COUNTS)
     dump(data / "synthetic" / "noise.json", NOISE)
     dump(data / "synthetic" / "filter.json", FILTER)
+    dump(data / "leakage" / "metrics.json", leakage(segments))
 
 
 def dump(path: Path, content: Any) -> None:
@@ -67,7 +76,7 @@ def scores(testset: str, count: int) -> dict[str, Any]:
     """data/scores/<testset>.json: ft is better than the baseline, bt worse, ft_bt as good as ft."""
     systems: dict[str, Any] = {}
     for system in SYSTEMS:
-        systems[system] = {"model": f"{system}-0a1b2c", "empty": 2 if system == "bt" else 0, "ja": 0.98765}
+        systems[system] = {"model": f"{system}-0a1b2c", **DEGENERATE[system == "bt"], "ja": 0.98765}
         for metric in METRICS:
             value, width = VALUES[system][metric], WIDTHS[metric]
             systems[system][metric] = {"value": value, "low": value - width, "high": value + 1.1 * width}
@@ -95,11 +104,21 @@ def scores(testset: str, count: int) -> dict[str, Any]:
     }
 
 
-def hypothesis(testset: str, i: int, system: str) -> dict[str, str]:
+def hypothesis(testset: str, i: int, system: str) -> dict[str, str | bool]:
     """A line of data/hyps; bt leaves a quarter empty, the baseline writes marks and HTML."""
     src, ref, hyp = SENTENCES[i % len(SENTENCES)]
     made = {"baseline": f"{hyp[:4]}|<b>*{i}*</b>", "bt": "" if i % 4 == 3 else f"トム、{hyp}", "ft": hyp, "ft_bt": ref}
-    return {"id": f"{testset}:{i:03}", "src": src, "tgt": ref, "hyp": made[system], "model": f"{system}-0a1b2c"}
+    told: dict[str, str | bool] = {"hyp": made[system], "cut": False, "model": f"{system}-0a1b2c"}
+    return {"id": f"{testset}:{i:03}", "src": src, "tgt": ref, **told}
+
+
+def leakage(testsets: Iterable[str]) -> dict[str, Any]:
+    """data/leakage/metrics.json: nothing leaks."""
+    held = {name: {"leaks": 0} for name in testsets}
+    return {
+        file: {"segments": size, "leaks": 0, "share": 0.0, "testsets": held}
+        for file, size in (("data/prepared/train.jsonl", 400), ("data/train/bt.jsonl", 1100))
+    }
 
 
 def epochs(system: str) -> list[dict[str, Any]]:
@@ -195,14 +214,23 @@ NOISE_UNKNOWN: dict[str, Any] = {**NOISE, "oracle": {**UNKNOWN, "corpus_chrf": N
 FILTER: dict[str, Any] = {
     "read": 700,
     "kept": 512,
-    "reasons": ["min_src_chars", "max_echo", "max_copy", "min_src_language", "max_repetition", "min_similarity"],
+    "reasons": [
+        "near_test",
+        "min_src_chars",
+        "max_echo",
+        "max_copy",
+        "min_src_language",
+        "max_repetition",
+        "min_similarity",
+    ],
     "dropped": {
         "max_copy": 12,
         "max_echo": 0,
         "max_repetition": 31,
         "min_similarity": 98,
         "min_src_chars": 7,
-        "min_src_language": 40,
+        "min_src_language": 38,
+        "near_test": 2,
     },
     "alone": {
         "max_copy": 12,
@@ -211,12 +239,14 @@ FILTER: dict[str, Any] = {
         "min_similarity": 150,
         "min_src_chars": 7,
         "min_src_language": 52,
+        "near_test": 2,
     },
     "oracle": {
         "kept": {"segments": 505, "chrf": 31.5, "similarity": 0.9},
         "dropped": {"segments": 185, "chrf": 15.25, "similarity": None},
     },
     "rejected": [
+        {"reason": "near_test", "id": "t:0", "src": "It rained.", "tgt": "雨だ。", "near": "kyoto:1*"},
         {"reason": "min_src_chars", "id": "t:1", "src": "", "tgt": "はい。", "value": 0, "threshold": 1},
         {"reason": "max_copy", "id": "t:2", "src": "トム|Tom", "tgt": "トムだ。", "value": 0.75, "threshold": 0.5},
     ],

@@ -53,7 +53,7 @@ def spied(monkeypatch, texts):
     """Put `texts` in the place of what the language model would write; returns the prompts that it was given."""
     prompts: list[str] = []
 
-    def write(model, tokenizer, prompter, segments, decoding):
+    def write(model, tokenizer, prompter, segments, decoding, memory):
         prompts.extend(prompter.prompt(segment) for segment in segments)
         return texts
 
@@ -77,7 +77,7 @@ def test_the_adapted_model_is_asked_for_english_without_examples(adapted, monkey
     model, tokenizer = load_adapted(adapted.base, adapted.adapter, "float32")
     asker = Prompter(TEMPLATE, LANGUAGES, REVERSE, [])
     pairs = [(asker.prompt(segment), " A cat.\n") for segment in MONO]
-    expected = mean_logprobs(model, tokenizer, pairs, DECODING.batch_tokens)
+    expected = mean_logprobs(model, tokenizer, pairs, DECODING.batch_tokens, None)
     assert [row["logprob"] for row in rows] == [round(value, 6) for value in expected]
 
 
@@ -154,7 +154,9 @@ def test_two_processes_write_what_one_writes(adapted, tmp_path, kind):
     line = ["--params", parameters(tmp_path, {"reverse.model": kind, **decode}), *flags(adapted)]
     written = []
     for processes in (1, 2):
-        done = call(STAGES / "backtranslate.py", *line, processes=processes, root=tmp_path)
+        root = tmp_path / str(processes)
+        root.mkdir()
+        done = call(STAGES / "backtranslate.py", *line, processes=processes, root=root)
         assert done.returncode == 0, done.stderr
         written.append(adapted.out.read_bytes())
         adapted.out.unlink()

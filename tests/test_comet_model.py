@@ -176,6 +176,7 @@ def test_a_published_checkpoint_scores_by_itself(hub, tmp_path):
         "name": "wmt22-comet-da",
         "repo": tiny_hub.COMET,
         "revision": comet.revision,
+        "sha256": comet.sha256,
         "encoder": {"name": tiny_hub.XLM_R, "revision": comet.encoder_revision},
         "files": {name: sha256(paths.out / name) for name in sorted(files - {"provenance.json"})},
     }

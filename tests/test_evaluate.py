@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sacrebleu
 
 import evaluate
+from mt.degenerate import COUNTS, Limits
 from mt.errors import InputError
 from mt.params import load
 from mt.prompt import Languages
@@ -25,6 +26,7 @@ PARAMS = evaluate.Params(
         seed=12345,
         batch_size=4,
         min_tgt_language=0.5,
+        degenerate=Limits(repetition_ngram=3, max_repetition=0.5, copy_ngram=3, max_copy=0.8, min_tgt_language=0.3),
     ),
 )
 NOUNS = ("猫", "犬", "雨", "本", "茶", "山", "海", "駅", "父", "歌")
@@ -44,15 +46,15 @@ class FakeComet:
 
     key = "comet_fake"
     signature = "nrefs:1|checkpoint:fake"
-    calls = 0
+    scored: ClassVar[list[tuple[str, str, str]]] = []
 
     def __init__(self, folder: Path) -> None:
         assert folder.name == "comet"
-        type(self).calls = 0
+        self.scored.clear()
 
     def score(self, srcs: Sequence[str], hyps: Sequence[str], refs: Sequence[str], batch_size: int) -> list[float]:
         assert batch_size == 4
-        type(self).calls += 1
+        self.scored.extend(zip(srcs, hyps, refs, strict=True))
         assert all(src.startswith("Sentence") for src in srcs)
         return [len(hyp) / len(ref) / 3 for hyp, ref in zip(hyps, refs, strict=True)]
 
@@ -69,7 +71,11 @@ class FakeLanguageId:
 
 
 def rows(system: str) -> list[Segment]:
-    return [{**segment, "hyp": hyp, "model": f"m/{system}"} for segment, hyp in zip(TEST, HYPS[system], strict=True)]
+    """As `translate` writes them; bt's first three were cut."""
+    return [
+        {**segment, "hyp": hyp, "cut": system == "bt" and i < 3, "model": f"m/{system}"}
+        for i, (segment, hyp) in enumerate(zip(TEST, HYPS[system], strict=True))
+    ]
 
 
 @pytest.fixture
@@ -78,6 +84,8 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> evaluate.Paths:
     monkeypatch.setattr(evaluate, "LanguageId", FakeLanguageId)
     made = evaluate.Paths(**{field.name: tmp_path / field.name for field in fields(evaluate.Paths)})
     made = replace(made, test=tmp_path / "tatoeba.jsonl", out=tmp_path / "scores" / "tatoeba.json")
+    for folder in (made.comet, made.lid):
+        folder.mkdir()
     write_segments(made.test, TEST)
     for system, path in made.hyps.items():
         write_segments(path, rows(system))
@@ -105,8 +113,9 @@ def test_values_and_signatures_are_sacrebleus(report):
         assert report["signatures"][metric] == str(theirs.get_signature())
 
 
-def test_comet_is_the_mean_of_its_segments_in_one_call(report):
-    assert FakeComet.calls == 1
+def test_comet_is_the_mean_of_its_segments_each_scored_once(report):
+    distinct = {(one["src"], hyp, one["tgt"]) for hyps in HYPS.values() for hyp, one in zip(hyps, TEST, strict=True)}
+    assert sorted(FakeComet.scored) == sorted(distinct)
     for system, hyps in HYPS.items():
         expected = [round(len(hyp) / len(segment["tgt"]) / 3, 6) for hyp, segment in zip(hyps, TEST, strict=True)]
         assert report["segment_scores"][system]["comet_fake"] == expected
@@ -128,10 +137,17 @@ def test_intervals_hold_the_value(report):
     assert baseline["low"] < baseline["value"] < baseline["high"]
 
 
-def test_model_empty_and_language(report):
-    assert [report["systems"][name]["empty"] for name in HYPS] == [5, 0, 0, 0]
+def test_model_and_language(report):
     assert [report["systems"][name]["ja"] for name in HYPS] == [0, 1, 1, 1]
     assert report["systems"]["ft_bt"]["model"] == "m/ft_bt"
+
+
+def test_degenerate_hypotheses_are_counted(report):
+    found = {name: {kind: report["systems"][name][kind] for kind in COUNTS} for name in HYPS}
+    none = dict.fromkeys(COUNTS, 0)
+    assert found["baseline"] == none | {"empty": 5, "copy": 5, "wrong_language": 5, "degenerate": 10}
+    assert found["bt"] == none | {"cut": 3, "degenerate": 3}
+    assert found["ft"] == found["ft_bt"] == none
 
 
 def test_every_pair_is_tested_once_a_metric(report):
@@ -147,7 +163,7 @@ def test_every_pair_is_tested_once_a_metric(report):
 def test_the_report_stage_reads_it(report, paths):
     found = read_testset(paths.out)
     assert found.test("ft", "bt", "chrf").difference > 0
-    assert found.systems["baseline"].empty == 5
+    assert found.systems["baseline"].degenerate["empty"] == 5
 
 
 def test_the_same_bytes_again(report, paths):
@@ -168,15 +184,33 @@ def change(index: int, **values: Any) -> Any:
     ("spoil", "message"),
     [
         (lambda rows: rows[:-1], "bt: 9 hypotheses for 10 segments"),
+        (
+            change(2, src="An" + "other." * 1000),
+            r"bt:3: 'src' is 'Another\.[^,]{90}o, the test set has 'Sent",
+        ),
         (lambda rows: [rows[1], rows[0], *rows[2:]], "bt:1: 'id' is 't:1', the test set has 't:0'"),
         (change(2, src="Another."), "bt:3: 'src' is 'Another.', the test set has 'Sentence 2.'"),
         (change(9, tgt="別の文。"), "bt:10: 'tgt' is '別の文。'"),
         (change(4, hyp=None), "bt:5: 'hyp' is missing"),
-        (change(4, hyp=7), "bt:5: 'hyp' is missing"),
+        (change(4, hyp=7), "bt:5: 'hyp' is no text"),
+        (change(3, cut=None), "bt:4: 'cut' must be true or false"),
+        (change(3, cut=1), "bt:4: 'cut' must be true or false"),
         (change(1, model=None), "bt:2: 'model' is missing"),
         (change(1, model="m/other"), "bt:2: 'model' differs from line 1"),
     ],
-    ids=["fewer", "order", "src", "tgt", "no hyp", "hyp no text", "no model", "two models"],
+    ids=[
+        "fewer",
+        "long",
+        "order",
+        "src",
+        "tgt",
+        "no hyp",
+        "hyp no text",
+        "no cut",
+        "cut no truth",
+        "no model",
+        "two models",
+    ],
 )
 def test_hypotheses_that_do_not_fit(paths, spoil, message):
     write_segments(paths.bt, spoil(rows("bt")))

@@ -111,7 +111,7 @@ def test_a_second_run_replaces_the_first(paths: Paths) -> None:
         (("a", "b"), ("a",), r"corpora\.tests names \['a', 'b'\] but testsets \['a'\]"),
         (("a", "b"), ("b", "a"), r"write the same, in one order"),
         (("a", "a"), ("a", "a"), r"a name stands twice"),
-        ((), (), r"testsets: is empty"),
+        ((), (), r"testsets: names none"),
     ],
 )
 def test_test_sets_are_named_the_same_twice(tests: tuple[str, ...], testsets: tuple[str, ...], message: str) -> None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from mt.errors import InputError
 from mt.features import FEATURES
+from mt.near import Index, Nearness
+from mt.segments import write_segments
 
 stage = importlib.import_module("filter")
 
@@ -58,6 +60,8 @@ STRICT = replace(
     min_similarity=0.8,
     min_logprob=-2.0,
 )
+NEARNESS = (3, 0.4, 0.7, 8)
+PARAMS = stage.Params(*NEARNESS, ("short",), STRICT)
 ORDER = (
     "min_src_chars",
     "max_echo",
@@ -72,6 +76,8 @@ ORDER = (
     "min_similarity",
     "min_logprob",
 )
+REASONS = ("near_test", *ORDER)
+TEST = {"id": "t:1", "src": "Thank you very much indeed.", "tgt": "本当にありがとうございました。"}
 values = st.fixed_dictionaries(
     {
         "src_chars": st.integers(0, 20).map(float),
@@ -105,6 +111,21 @@ def segments(
     known = oracles if oracles is not None else [{}] * len(scores)
     rows = zip(scores, known, strict=True)
     return [{"id": f"m:{i}", "src": "a", "tgt": "猫", "scores": s, "oracle": o} for i, (s, o) in enumerate(rows)]
+
+
+def held(*rows: dict[str, Any]) -> Index:
+    """An index of test segments."""
+    found = Nearness(*NEARNESS).index()
+    for segment in rows:
+        stage.add(segment, found)
+    return found
+
+
+def files(folder: Path, read: Sequence[dict[str, Any]]) -> Any:
+    """The stage's paths, its inputs written."""
+    write_segments(folder / "tests" / "short.jsonl", [TEST])
+    scored = write(folder / "scored.jsonl", read)
+    return stage.Paths(scored, folder / "tests", folder / "filtered.jsonl", folder / "filter.json")
 
 
 def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
@@ -152,12 +173,12 @@ def test_counts_sample_and_oracle() -> None:
         {},
     ]
     read = segments([GOOD, *bad], oracles)
-    kept, counts = stage.select(read, STRICT)
+    kept, counts = stage.select(read, held(), STRICT)
     assert kept == read[:1]
     assert (counts["read"], counts["kept"]) == (5, 1)
-    assert counts["reasons"] == list(ORDER)
-    assert counts["dropped"] == {**dict.fromkeys(ORDER, 0), "max_echo": 1, "max_copy": 3}
-    assert counts["alone"] == {**dict.fromkeys(ORDER, 0), "max_echo": 1, "max_copy": 4}
+    assert counts["reasons"] == list(REASONS)
+    assert counts["dropped"] == {**dict.fromkeys(REASONS, 0), "max_echo": 1, "max_copy": 3}
+    assert counts["alone"] == {**dict.fromkeys(REASONS, 0), "max_echo": 1, "max_copy": 4}
     assert counts["rejected"] == [
         {"reason": "max_echo", "id": "m:1", "src": "a", "tgt": "猫", "value": 1.0, "threshold": 0.0},
         {"reason": "max_copy", "id": "m:2", "src": "a", "tgt": "猫", "value": 0.9, "threshold": 0.5},
@@ -169,8 +190,37 @@ def test_counts_sample_and_oracle() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("src", "near"),
+    [
+        ("Thank you very much indeed.", True),
+        ("THANK YOU, VERY MUCH INDEED", True),
+        ("Thank you very much.", True),
+        ("本当にありがとうございました", True),
+        ("My sister is better at chess than I am.", False),
+        ("", False),
+    ],
+)
+def test_what_a_model_wrote_like_a_test_segment_is_dropped(src: str, near: bool) -> None:
+    (segment,) = segments([{**GOOD, "copy": 0.9}])
+    kept, counts = stage.select([{**segment, "src": src}], held(TEST), STRICT)
+    assert kept == []
+    assert {reason: count for reason, count in counts["dropped"].items() if count} == {
+        "near_test" if near else "max_copy": 1
+    }
+    assert (counts["alone"]["near_test"], counts["alone"]["max_copy"]) == (int(near), 1)
+    if near:
+        assert counts["rejected"] == [{"reason": "near_test", "id": "m:0", "src": src, "tgt": "猫", "near": "t:1"}]
+
+
+def test_nothing_but_test_segments_is_an_error(tmp_path: Path) -> None:
+    (segment,) = segments([GOOD])
+    with pytest.raises(InputError, match=r"no segment of 1 passes, 1 are dropped as near_test; .* other monolingual"):
+        stage.run(files(tmp_path, [{**segment, "src": TEST["src"]}]), PARAMS)
+
+
 def test_an_unknown_oracle_is_null() -> None:
-    _, counts = stage.select(segments([GOOD]), STRICT)
+    _, counts = stage.select(segments([GOOD]), held(), STRICT)
     nothing = {"segments": 0, "chrf": None, "similarity": None}
     assert counts["oracle"] == {"kept": nothing, "dropped": nothing}
 
@@ -178,7 +228,7 @@ def test_an_unknown_oracle_is_null() -> None:
 @given(st.lists(values, max_size=12), settings)
 def test_the_waterfall_adds_up_and_keeps_the_order(scores: list[dict[str, float]], params: Any) -> None:
     read = segments(scores)
-    kept, counts = stage.select(read, params)
+    kept, counts = stage.select(read, held(), params)
     assert counts["read"] == len(read) == counts["kept"] + sum(counts["dropped"].values())
     assert counts["kept"] == len(kept)
     assert kept == [segment for segment in read if not stage.failed(segment["scores"], params.thresholds())]
@@ -199,53 +249,68 @@ def test_a_looser_threshold_keeps_what_a_stricter_one_keeps(
     low, high = stage.RANGES.get(stage.feature(reason), stage.SHARE)
     looser = replace(params, **{reason: min(high, max(low, between))})
     read = segments(scores)
-    before = {segment["id"] for segment in stage.select(read, params)[0]}
-    assert before <= {segment["id"] for segment in stage.select(read, looser)[0]}
+    before = {segment["id"] for segment in stage.select(read, held(), params)[0]}
+    assert before <= {segment["id"] for segment in stage.select(read, held(), looser)[0]}
 
 
 @given(st.lists(values.filter(lambda scores: scores["src_chars"] > 0), max_size=5))
 def test_values_at_the_end_of_the_range_drop_nothing(scores: list[dict[str, float]]) -> None:
-    assert len(stage.select(segments(scores), LOOSE)[0]) == len(scores)
+    assert len(stage.select(segments(scores), held(), LOOSE)[0]) == len(scores)
 
 
 def test_run_writes_the_segments_as_they_were(tmp_path: Path) -> None:
     read = segments([{**GOOD, "copy": 1.0}, GOOD, {**GOOD, "src_chars": 0.0}])
-    paths = stage.Paths(write(tmp_path / "scored.jsonl", read), tmp_path / "filtered.jsonl", tmp_path / "filter.json")
-    stage.run(paths, stage.Params(STRICT))
+    paths = files(tmp_path, read)
+    stage.run(paths, PARAMS)
     assert [json.loads(line) for line in paths.out.read_text(encoding="utf-8").split("\n")[:-1]] == [read[1]]
     counts = json.loads(paths.counts.read_text(encoding="utf-8"))
     assert (counts["read"], counts["kept"], counts["dropped"]["max_copy"]) == (3, 1, 1)
-    assert counts["reasons"] == list(ORDER)
+    assert counts["reasons"] == list(REASONS)
 
 
 def test_nothing_left_names_the_threshold(tmp_path: Path) -> None:
     read = segments([{**GOOD, "copy": 1.0}] * 2 + [{**GOOD, "echo": 1.0}])
-    paths = stage.Paths(write(tmp_path / "scored.jsonl", read), tmp_path / "filtered.jsonl", tmp_path / "filter.json")
-    with pytest.raises(InputError, match=r"scored.jsonl: no segment of 3 passes, 2 fail filter.max_copy; loosen"):
-        stage.run(paths, stage.Params(STRICT))
-    assert [path.name for path in tmp_path.iterdir()] == ["scored.jsonl"]
+    paths = files(tmp_path, read)
+    with pytest.raises(InputError, match=r"scored.jsonl: no segment of 3 passes, 2 are dropped as max_copy; loosen"):
+        stage.run(paths, PARAMS)
+    assert {path.name for path in tmp_path.iterdir()} == {"tests", "scored.jsonl"}
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"scores": {name: value for name, value in GOOD.items() if name != "copy"}}, "scores lacks .* 'copy'"),
-        ({"scores": {**GOOD, "copy": float("nan")}}, "scores lacks .* 'copy'"),
+        ({"scores": {**GOOD, "copy": float("nan")}}, r"not JSON \(NaN is no number"),
         ({"scores": {**GOOD, "copy": True}}, "scores lacks .* 'copy'"),
         ({"scores": {**GOOD, "copy": "0.1"}}, "scores lacks .* 'copy'"),
         ({"scores": None}, "scores lacks"),
+        ({"scores": {**GOOD, "copy": -1.7e308}}, r"scores lacks a number of at most 1e\+12 for 'copy'"),
+        ({"oracle": {"chrf": 1.7e308, "similarity": 0.5}}, "oracle lacks .* 'chrf'"),
+        ({"src": 5}, "'src' is no text"),
         ({"oracle": {"chrf": 3.0}}, "oracle lacks .* 'similarity'"),
         ({"oracle": None}, "oracle lacks .* 'chrf'"),
-        ({"src": None}, "'src' is missing"),
+        ({"src": None}, "'src' is no text"),
     ],
-    ids=["missing", "nan", "true", "text", "no scores", "half an oracle", "no oracle", "no source"],
+    ids=[
+        "missing",
+        "nan",
+        "true",
+        "text",
+        "no scores",
+        "huge",
+        "huge oracle",
+        "no text",
+        "half an oracle",
+        "no oracle",
+        "no source",
+    ],
 )
 def test_a_broken_segment_is_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     read = segments([GOOD, GOOD])
     read[1] |= change
-    paths = stage.Paths(write(tmp_path / "scored.jsonl", read), tmp_path / "filtered.jsonl", tmp_path / "filter.json")
+    paths = files(tmp_path, read)
     with pytest.raises(InputError, match=f"scored.jsonl:2: {says}"):
-        stage.run(paths, stage.Params(STRICT))
+        stage.run(paths, PARAMS)
 
 
 @pytest.mark.parametrize(
@@ -264,3 +329,8 @@ def test_a_broken_segment_is_named(tmp_path: Path, change: dict[str, Any], says:
 def test_thresholds_out_of_range_are_refused(change: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         stage.Filter(**{**asdict(LOOSE), **change})
+
+
+def test_a_filter_that_knows_no_test_set_is_refused() -> None:
+    with pytest.raises(ValueError, match="testsets: names none; write at least one"):
+        replace(PARAMS, testsets=())

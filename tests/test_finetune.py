@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from safetensors.torch import load_file
 
 import tiny
 import tiny_comet
-from finetune import Finetune, Params, Paths, ingredients, notes, run
+from finetune import Finetune, Params, Paths, followed, notes, run
 from launch import STAGES, call, flags, parameters
 from mt.decode import Decoding
 from mt.errors import InputError
 from mt.files import read_json
 from mt.lm import load_base
+from mt.memory import FILE, origins
 from mt.prompt import Languages
 from mt.segments import read_segments, write_segments
 
@@ -68,6 +70,30 @@ def test_the_adapter_opens_with_plain_peft_and_was_trained(paths):
     trained = [p for name, p in model.named_parameters() if "lora_B" in name]
     assert trained
     assert all(float(p.detach().abs().max()) > 0 for p in trained)
+
+
+def named(root):
+    """What the memory's translations were made with besides the adapter's own weights."""
+    facts = [origin.facts["model"] for origin in origins(root / ".cache" / FILE)]
+    return [{key: value for key, value in model.items() if key != "adapter"} for model in facts]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        dataclasses.replace(PARAMS, lora=dataclasses.replace(LORA, alpha=8)),
+        dataclasses.replace(PARAMS, finetune=dataclasses.replace(SETTINGS, weights="bfloat16")),
+    ],
+    ids=["the adapter's scale", "the type of the frozen weights"],
+)
+def test_translations_of_other_trainings_are_not_taken_for_its_own(paths, root, tmp_path, changed):
+    run(paths, PARAMS)
+    first = named(root)
+    assert first == first[:1] * SETTINGS.epochs
+    run(dataclasses.replace(paths, out=tmp_path / "out2", history=tmp_path / "log2"), changed)
+    second = named(root)[len(first) :]
+    assert second == second[:1] * SETTINGS.epochs
+    assert second[0] != first[0]
 
 
 def test_the_log_has_a_row_an_epoch_and_the_translations_of_the_best(paths):
@@ -135,22 +161,24 @@ def test_a_reverse_model_may_stay_untrained(paths):
     assert (log["steps"], log["planned_steps"], log["notes"]) == (0, 0, ["nothing is trained: epochs is 0"])
 
 
-def test_nothing_stays_of_a_training_that_ended(paths, root):
-    run(paths, dataclasses.replace(PARAMS, finetune=dataclasses.replace(SETTINGS, save_steps=1)))
+def test_nothing_stays_of_a_training_that_ended_when_the_next_has(paths, root):
+    for seed, save_steps in ((1, 1), (2, 1000)):
+        settings = dataclasses.replace(SETTINGS, seed=seed, save_steps=save_steps)
+        run(paths, dataclasses.replace(PARAMS, finetune=settings))
     assert list((root / ".cache" / "checkpoints").iterdir()) == []
 
 
 def test_what_a_training_follows_from(paths):
-    first = ingredients(paths, PARAMS)
-    assert ingredients(paths, PARAMS) == first
-    assert json.loads(json.dumps(first)) == json.loads(json.dumps(ingredients(paths, PARAMS)))
-    assert first != ingredients(paths, dataclasses.replace(PARAMS, lora=dataclasses.replace(LORA, rank=3)))
+    first = followed(paths, PARAMS)
+    assert followed(paths, PARAMS) == first
+    assert json.loads(json.dumps(first)) == json.loads(json.dumps(followed(paths, PARAMS)))
+    assert first != followed(paths, dataclasses.replace(PARAMS, lora=dataclasses.replace(LORA, rank=3)))
     for name in ("train.jsonl", "dev.jsonl", "base/model.safetensors"):
         whole = (paths.train.parent / name).read_bytes()
         (paths.train.parent / name).write_bytes(whole + b" ")
-        assert first != ingredients(paths, PARAMS), name
+        assert first != followed(paths, PARAMS), name
         (paths.train.parent / name).write_bytes(whole)
-    assert first == ingredients(paths, PARAMS)
+    assert first == followed(paths, PARAMS)
 
 
 LINE = ("--at", "lora=lora", "--at", "finetune=finetune")
@@ -180,10 +208,10 @@ step, written = int(sys.argv.pop(1)), sys.argv.pop(1)
 keep = Checkpoints.keep
 
 def kill(self, at, complete):
-    if at != step or written == "whole":
+    if at != step or written != "half":
         keep(self, at, complete)
     if at == step and is_main():
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getppid() if written == "launcher" else os.getpid(), signal.SIGKILL)
 
 Checkpoints.keep = kill
 main(finetune.run, finetune.Paths, finetune.Params)
@@ -250,7 +278,19 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(
     assert done.stdout.count(f"going on from the checkpoint after step {goes_on} of 9") == 1
     for name in ("out", "history"):
         assert tree(tmp_path / name) == tree(undisturbed / name)
-    assert list((tmp_path / ".cache" / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("save_steps", "last"), [(2, 8), (3, 6)], ids=["one step", "save_steps"])
+def test_a_training_whose_end_dvc_did_not_see_is_not_done_again(files, undisturbed, tmp_path, save_steps, last):
+    paths = placed(files, tmp_path, "short.jsonl")
+    for goes_on in (False, True):
+        done = launched(files, tmp_path, paths=paths, finetune__save_steps=save_steps)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(f"going on from the checkpoint after step {last} of 9") == goes_on
+        for name in ("out", "history"):
+            assert tree(tmp_path / name) == tree(undisturbed / name)
+            shutil.rmtree(tmp_path / name)
 
 
 def losses(done):
@@ -302,14 +342,15 @@ def test_two_processes_go_on_from_a_checkpoint(files, tmp_path):
     script = tmp_path / "cut_off.py"
     script.write_text(CUT_OFF)
     outs = []
-    for cut in (False, True):
+    for cut in (None, "whole", "launcher"):
         place = tmp_path / str(cut)
         paths = placed(files, place)
         changes = {"paths": paths, "finetune__save_steps": 5, "processes": 2}
         if cut:
-            assert launched(files, place, script, (10, "whole"), **changes).returncode != 0
+            assert launched(files, place, script, (10, cut), **changes).returncode != 0
+            assert not paths.out.exists()
         done = launched(files, place, **changes)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("going on from the checkpoint after step 10 of 21") == cut
+        assert done.stdout.count("going on from the checkpoint after step 10 of 21") == bool(cut)
         outs.append(tree(paths.out) | tree(paths.history))
-    assert outs[0] == outs[1]
+    assert outs[0] == outs[1] == outs[2]

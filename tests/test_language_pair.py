@@ -4,8 +4,10 @@ The sizes are cut to the corpus, and a small random model from a model hub's cac
 model, so that the scores mean nothing; the encoder, the language identifier and the COMET that is built are real.
 """
 
+import random
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -13,6 +15,8 @@ import pytest
 
 import tiny_hub
 from clone import Clone, cloned, ran
+from disturbed import Disturbed, Moment, outs
+from mt.degenerate import COUNTS
 from mt.files import read_json
 from mt.results import SYSTEMS
 from mt.segments import read_segments
@@ -21,6 +25,7 @@ from pipeline import ROOT, stages
 PAGE = ROOT / "docs" / "adding.md"
 CORPUS = ROOT / "tests" / "data" / "german_english.tsv"
 SPLITS = {"tests/held_out": 8, "dev": 4, "comet": 40, "train": 16, "mono": 24}
+SAVE_STEPS = 1
 MODEL = {"format": "hub", "repo": tiny_hub.MISTRAL, "sha256": "null", "archives": "[]"}
 CUT = {
     **{f"models.source.{key}": value for key, value in MODEL.items()},
@@ -39,11 +44,16 @@ CUT = {
             "batch_size": 8,
             "micro_batch_size": 8,
             "max_tokens": 512,
+            "save_steps": SAVE_STEPS,
+            "decode.batch_tokens": 256,
             "decode.max_new_tokens": 8,
         }.items()
     },
-    "backtranslate.decode.max_new_tokens": 8,
-    "translate.decode.max_new_tokens": 8,
+    **{
+        f"{section}.decode.{key}": value
+        for section in ("backtranslate", "translate")
+        for key, value in {"max_new_tokens": 8, "batch_tokens": 256}.items()
+    },
     "filter.max_echo": 1.0,
     "filter.max_copy": 1.0,
     "filter.min_src_script": 0.0,
@@ -58,6 +68,15 @@ CUT = {
     "report.samples": 3,
 }
 """Sizes; the model; and, since it writes nothing of sense, the thresholds that would drop it."""
+
+KILLS = (
+    (r"^\{'loss':|\| 1/2 \[", 0, 0.3, signal.SIGKILL),
+    ("Running stage 'finetune@", 1, 0.0, signal.SIGTERM),
+    ("Running stage 'translate@", 1, 0.0, signal.SIGKILL),
+    ("Running stage 'evaluate@", 0, 4.0, signal.SIGKILL),
+)
+"""What has been printed, at first a step of training; how many rows more the memory holds then, so that work is under
+way; how many seconds later, at the most, the run ends; and by what."""
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +127,7 @@ def test_every_system_is_scored_with_its_share_of_english(clone: Clone) -> None:
     assert list(summary) == ["held_out"]
     assert sorted(summary["held_out"]) == sorted(SYSTEMS)
     for scores in summary["held_out"].values():
-        assert set(scores) == {"bleu", "chrf", "comet_mini-en", "empty", "en"}
+        assert set(scores) == {"bleu", "chrf", "comet_mini-en", *COUNTS, "en"}
 
 
 def test_every_system_is_another_model(clone: Clone) -> None:
@@ -131,3 +150,22 @@ def test_the_report_names_preset_language_and_stand_in(clone: Clone) -> None:
     page = (clone.folder / "metrics/report.md").read_text(encoding="utf-8")
     for text in ("Preset deen", "`en`: the share of hypotheses", "mini-en (stand-in)"):
         assert text in page
+
+
+def test_what_is_cut_off_again_and_again_ends_as_if_it_had_not_been(clone: Clone) -> None:
+    other = ("  seed: 1\n  epochs: 1\n", "  seed: 2\n  epochs: 1\n")
+    clone.commit()
+    clone.replace("params.yaml", *other)
+    clone.dvc("repro", "--no-run-cache")
+    expected = outs(clone)
+    clone.reset()
+    shutil.rmtree(clone.folder / ".cache")
+    clone.replace("params.yaml", *other)
+    runs, rng = Disturbed(clone, expected, SAVE_STEPS), random.Random(1)
+    moments = [(Moment(text, kept, rng.uniform(0, most)), number) for text, kept, most, number in KILLS]
+    hits = [runs.kill(moment, number, "--no-run-cache") for moment, number in moments]
+    print(*hits, sep="\n")
+    assert len({hit.state.stage for hit in hits if hit}) > 1
+    assert any(hit.state.held for hit in hits if hit)
+    assert [fault for hit in hits if hit for fault in hit.faults] == []
+    assert runs.through("--no-run-cache") == []

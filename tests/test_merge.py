@@ -147,6 +147,12 @@ def test_too_few_synthetic_pairs(paths: merge.Paths) -> None:
     assert not paths.out.exists()
 
 
+@pytest.mark.parametrize("ratio", [0.0, -1.0, 1e308])
+def test_a_ratio_that_makes_no_sense(ratio: float) -> None:
+    with pytest.raises(ValueError, match=r"write a number above 0 and at most 1e\+06, such as 1\.0"):
+        replace(PARAMS, ratio=ratio)
+
+
 def test_a_ratio_that_wants_none(paths: merge.Paths) -> None:
     with pytest.raises(InputError, match=r"merge.ratio 0.01 for 6 genuine pairs wants 0; change the ratio"):
         merged(paths, params=replace(PARAMS, ratio=0.01))

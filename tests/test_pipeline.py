@@ -164,17 +164,19 @@ OF_TRAINED = """
 OF_TRANSLATE = "translate@baseline-* translate@bt-* translate@ft-* translate@ft_bt-* evaluate@* report"
 
 CHANGES = {
-    "a threshold of the filter": Change(("filter.min_similarity",), (), f"filter merge@bt merge@ft_bt {OF_SYNTHETIC}"),
+    "a threshold of the filter": Change(
+        ("filter.min_similarity",), (), f"filter merge@bt merge@ft_bt leakage {OF_SYNTHETIC}"
+    ),
     "lora.rank": Change(("lora.rank",), (), OF_TRAINED),
     "reverse.lora.rank": Change(
         ("reverse.lora.rank",),
         (),
-        f"finetune@reverse backtranslate score filter merge@bt merge@ft_bt {OF_SYNTHETIC}",
+        f"finetune@reverse backtranslate score filter merge@bt merge@ft_bt leakage {OF_SYNTHETIC}",
     ),
     "merge.ratio": Change(
         ("merge.ratio",),
         (),
-        f"merge@bt merge@ft merge@ft_bt {OF_SYNTHETIC}",
+        f"merge@bt merge@ft merge@ft_bt leakage {OF_SYNTHETIC}",
         {"merge@ft": []},  # it takes no synthetic pair at any ratio, so its file stays as it is
     ),
     "beams": Change(("translate.decode.beams",), (), OF_TRANSLATE),
@@ -184,12 +186,15 @@ CHANGES = {
     "a test set": Change(
         (),
         ("data/testsets/kyoto.jsonl",),
-        "corpora prepare translate@*-kyoto evaluate@kyoto report",
+        "corpora prepare filter leakage translate@*-kyoto evaluate@kyoto report",
         # The splits are drawn by hash, so a test segment moves none that is not near to it.
-        {"prepare": ["data/prepared/tests/kyoto.jsonl", "data/prepared/counts.json"]},
+        {"prepare": ["data/prepared/tests/kyoto.jsonl", "data/prepared/counts.json"], "filter": []},
     ),
     "one more test set, besides its own stages": Change(
-        ("testsets", "corpora.tests"), (), "corpora prepare report", {"prepare": ["data/prepared/counts.json"]}
+        ("testsets", "corpora.tests"),
+        (),
+        "corpora prepare filter leakage report",
+        {"prepare": ["data/prepared/counts.json"], "filter": []},
     ),
     "a module of one stage": Change((), ("stages/mt/perturb.py",), f"comet {OF_TRAINED}"),
 }

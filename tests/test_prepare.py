@@ -17,7 +17,7 @@ from mt.params import load
 from mt.partition import REASONS, Corpora, Prepare
 from mt.partition import split as split_by
 from mt.prompt import Languages
-from mt.segments import Segment, write_segments
+from mt.segments import Segment, read_segments, write_segments
 from mt.tally import Tally
 from mt.text import key
 from prepare import Params, Paths, run
@@ -307,6 +307,23 @@ def test_too_few_pairs_are_an_error_with_the_numbers(paths: Paths, size: str) ->
     assert not paths.train.parent.exists()
 
 
+def test_an_overlong_test_segment_is_an_error(paths: Paths) -> None:
+    write_segments(paths.raw / "tests/own.jsonl", [TEST, {"id": "own:2", "src": ". " * 100_000, "tgt": "猫。"}])
+    with pytest.raises(InputError, match=r"own\.jsonl:2: 'src' has 200,000 characters, more than 32 times prepare\."):
+        run(paths, PARAMS)
+    assert not paths.train.parent.exists()
+
+
+def test_an_overlong_pair_is_dropped_by_its_length(paths: Paths) -> None:
+    whole = read_segments(paths.raw / "parallel.jsonl", ("src", "tgt"))
+    write_segments(
+        paths.raw / "parallel.jsonl", [*whole, {"id": "dots", "src": "A line.", "tgt": ". " * 100_000 + "x"}]
+    )
+    run(paths, PARAMS)
+    rejected = json.loads(paths.counts.read_text())["parallel"]["rejected"]
+    assert next(one["reason"] for one in rejected if one["id"] == "dots") == "chars"
+
+
 def test_a_test_segment_that_is_empty_once_normal_is_an_error(paths: Paths) -> None:
     write_segments(paths.raw / "tests/own.jsonl", [TEST, {"id": "own:2", "src": "Fine.", "tgt": "\u200b\u00ad"}])
     with pytest.raises(InputError, match=r"own\.jsonl:2: 'tgt' shows nothing"):
@@ -364,3 +381,8 @@ def test_the_hash_seed_of_python_changes_no_byte(paths: Paths, tmp_path: Path) -
         )
         written.append({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()})
     assert written[0] == written[1]
+
+
+def test_preparing_without_a_test_set_is_refused() -> None:
+    with pytest.raises(ValueError, match="testsets: names none; write at least one"):
+        replace(PARAMS, testsets=())

@@ -43,6 +43,7 @@ def paths(folder: Path) -> report.Paths:
         prepared=data / "prepared" / "counts.json",
         noise=data / "synthetic" / "noise.json",
         filter=data / "synthetic" / "filter.json",
+        leakage=data / "leakage" / "metrics.json",
         summary=metrics / "summary.json",
         page=metrics / "report.md",
         html=metrics / "report.html",
@@ -72,7 +73,9 @@ def test_summary_has_the_systems_metrics_and_nothing_else(made: report.Paths) ->
     summary = json.loads(made.summary.read_text(encoding="utf-8"))
     assert list(summary) == ["kyoto", "tatoeba"]
     assert sorted(summary["tatoeba"]) == sorted(SYSTEMS)
-    assert summary["tatoeba"]["bt"] == {"bleu": 0.9, "chrf": 12.0, "comet_mini": 0.4124, "empty": 2, "ja": 0.9877}
+    counts = {"empty": 2, "repetition": 1, "copy": 3, "wrong_language": 4, "cut": 5, "degenerate": 1234}
+    assert summary["tatoeba"]["bt"] == {"bleu": 0.9, "chrf": 12.0, "comet_mini": 0.4124, **counts, "ja": 0.9877}
+    assert all(isinstance(summary["kyoto"]["ft"][kind], int) for kind in counts)
     assert "|" not in made.summary.read_text(encoding="utf-8")
 
 
@@ -176,6 +179,7 @@ def test_the_paper_is_marked_as_not_comparable(made: report.Paths) -> None:
         "data/prepared/counts.json",
         "data/synthetic/noise.json",
         "data/synthetic/filter.json",
+        "data/leakage/metrics.json",
     ],
 )
 def test_a_missing_file_is_named_and_nothing_is_written(tmp_path: Path, missing: str) -> None:
@@ -285,7 +289,7 @@ def test_another_pair_of_languages(tmp_path: Path) -> None:
     markdown, html = (path.read_text(encoding="utf-8") for path in (paths(tmp_path).page, paths(tmp_path).html))
     for wrong in ("Beside the paper", "2511.12109", "Japan"):
         assert wrong not in markdown
-    assert "| COMET-mini (stand-in) | empty | `en` |" in markdown
+    assert "| COMET-mini (stand-in) | `en` |" in markdown
     assert 'lang="ja"' not in html
 
 

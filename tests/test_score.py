@@ -54,6 +54,7 @@ class FakeLanguageId:
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> score.Paths:
     monkeypatch.setattr(score, "Encoder", FakeEncoder)
     monkeypatch.setattr(score, "LanguageId", FakeLanguageId)
+    (tmp_path / "encoder").mkdir()
     return score.Paths(
         synthetic=lines(tmp_path / "raw.jsonl", RAW),
         mono_refs=lines(tmp_path / "refs.jsonl", REFS),
@@ -137,10 +138,11 @@ def test_twice_gives_the_same_bytes(paths: score.Paths) -> None:
         ({"tgt": ""}, "raw.jsonl:2: 'tgt'"),
         ({"logprob": None}, "raw.jsonl:2: 'logprob'"),
         ({"logprob": True}, "raw.jsonl:2: 'logprob'"),
-        ({"logprob": float("nan")}, "raw.jsonl:2: 'logprob'"),
+        ({"logprob": -1.7e308}, r"raw.jsonl:2: 'logprob' must be a number of at most 1e\+12"),
+        ({"logprob": float("nan")}, r"raw.jsonl:2: not JSON \(NaN is no number"),
         ({"id": "m:1"}, "raw.jsonl:2: the id 'm:1' stands twice"),
     ],
-    ids=["no source", "two lines", "no target", "no logprob", "true", "nan", "same id"],
+    ids=["no source", "two lines", "no target", "no logprob", "true", "too large", "nan", "same id"],
 )
 def test_a_broken_segment_is_named(paths: score.Paths, change: dict[str, object], says: str) -> None:
     lines(paths.synthetic, [RAW[0], {**RAW[1], **change}, RAW[2]])

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from clone import Clone, cloned, ran
+from mt.degenerate import COUNTS
 from mt.params import read_tree
 from mt.results import SYSTEMS
 from mt.segments import read_segments
@@ -72,7 +73,7 @@ def test_the_summary_has_every_test_set_and_system(clone: Clone) -> None:
     for systems in summary.values():
         assert sorted(systems) == sorted(SYSTEMS)
         for scores in systems.values():
-            assert set(scores) == {"bleu", "chrf", "comet_mini", "empty", "ja"}
+            assert set(scores) == {"bleu", "chrf", "comet_mini", *COUNTS, "ja"}
 
 
 def test_a_second_run_does_nothing(clone: Clone) -> None:
@@ -113,7 +114,7 @@ def test_a_ratio_leaves_the_system_without_synthetic_pairs_alone(clone: Clone) -
     clone.replace(PARAMS, "ratio: 1.0 ", "ratio: 0.5 ")
     assert ran(clone.dvc("repro", "merge")) == ["merge@bt", "merge@ft", "merge@ft_bt"]
     changed = json.loads(clone.dvc("status", "--json"))
-    assert sorted(changed) == ["finetune@bt", "finetune@ft_bt"]
+    assert sorted(changed) == ["finetune@bt", "finetune@ft_bt", "leakage"]
 
 
 def test_a_changed_test_set_is_translated_and_scored_alone(clone: Clone) -> None:
@@ -123,7 +124,7 @@ def test_a_changed_test_set_is_translated_and_scored_alone(clone: Clone) -> None
     assert ran(clone.dvc("repro", "prepare")) == ["corpora", "prepare"]
     changed = json.loads(clone.dvc("status", "--json"))
     own = {name for name in stages() if name.endswith("-kyoto") or name == "evaluate@kyoto"}
-    assert set(changed) == own | {"report"}
+    assert set(changed) == own | {"filter", "leakage", "report"}
 
 
 def test_a_remote_takes_the_work_to_another_clone(clone: Clone) -> None:

@@ -1,25 +1,31 @@
-"""The tools that make calls: putting presets in place, printing the table, translating what is typed."""
+"""The tools that make calls: presets, the table, translating what is typed, what the translation memory holds."""
 
 import io
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mt.claims import LOCK, claimed
 from mt.errors import InputError
-from mt.segments import write_segments
+from mt.files import kept
+from mt.memory import FILE, Memory, Translation, connect, origins
+from mt.segments import MAX_LINE_BYTES, write_segments
 from pipeline import PARAMS, ROOT, module
 from tiny import save_gemma
 
 preset = module("tools/preset.py")
 table = module("tools/table.py")
 interactive = module("tools/interactive.py")
+memory_tool = module("tools/memory.py")
 
 SUMMARY = {
     "kyoto": {
@@ -207,8 +213,25 @@ def test_the_prompt_names_the_language(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_a_line_that_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n")))
-    with pytest.raises(InputError, match="byte 4 of a line is not UTF-8"):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"tea\ncaf\xe9\n")))
+    with pytest.raises(InputError, match=r"^standard input:2: byte 4 is not UTF-8"):
+        list(interactive.lines("en"))
+
+
+class Endless(io.RawIOBase):
+    """A line without an end."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        buffer[:] = b"a" * len(buffer)
+        return len(buffer)
+
+
+def test_a_line_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+    with pytest.raises(InputError, match=f"^standard input:1: is longer than {MAX_LINE_BYTES} bytes"):
         list(interactive.lines("en"))
 
 
@@ -250,7 +273,8 @@ BASE = Path("models/base")
     ],
 )
 def test_a_system_is_prompted_as_it_was_measured(name: str, model: tuple[Any, ...], prompt: str, made: Path) -> None:
-    params = replace(interactive.load(interactive.Params, made / PARAMS, {}), shots=2)
+    params = interactive.load(interactive.Params, made / PARAMS, {})
+    params = replace(params, prompt=replace(params.prompt, shots=2))
     found, _, prompter = interactive.system(name, params)
     assert found == model
     assert prompter.prompt({"id": "typed", "src": "x"}) == prompt
@@ -267,6 +291,30 @@ def test_every_line_gets_its_line(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"A cat.\n\nA dog.\n")))
     interactive.main("ft")
     assert capsys.readouterr().out == "<A cat.>\n\n<A dog.>\n"
+
+
+READ_BY_NOBODY = """
+import os, runpy, sys
+sys.argv = ["interactive.py", "ft"]
+import mt.decode, mt.lm
+mt.lm.load_adapted = lambda *given: ("model", "tokenizer")
+mt.decode.translate = lambda *given: ["x" * 70000]
+runpy.run_path(os.environ["TOOL"], run_name="__main__")
+"""
+
+
+def test_who_reads_no_further_ends_it_quietly(made: Path) -> None:
+    tool = subprocess.Popen(
+        [sys.executable, "-c", READ_BY_NOBODY],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "stages"), "TOOL": str(ROOT / "tools" / "interactive.py")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert tool.stdout is not None
+    tool.stdout.close()
+    assert tool.communicate(b"A cat.\n" * 9)[1] == b""
+    assert tool.returncode == 0
 
 
 def test_weights_in_several_files_translate_any_pair(
@@ -307,3 +355,74 @@ def test_a_system_that_cannot_be_had(name: str, expected: str, project: Path) ->
     with pytest.raises(InputError) as raised:
         interactive.system(name, params)
     assert str(raised.value) == expected
+
+
+DECODING = {"strategy": "beam", "beams": 3}
+
+
+@pytest.fixture
+def remembered() -> Path:
+    """A memory of two models; returns its file."""
+    path = kept() / FILE
+    for model, decoding, made in (
+        ("base:1", DECODING, ["猫", "犬です"]),
+        ("base:1+ft:2", {**DECODING, "strategy": "greedy", "beams": 1}, ["雨"]),
+    ):
+        with closing(Memory(path, {"model": {"revision": model}, "decoding": decoding})) as memory:
+            memory.keep(made, [Translation(text, cut=False) for text in made])
+    return path
+
+
+def test_what_the_memory_holds(remembered: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    memory_tool.main(["stats"])
+    head, *rows, total = capsys.readouterr().out.rstrip("\n").split("\n")
+    assert head.split("  ")[0] == "last used"
+    assert [row.split()[2:] for row in rows] == [["2", "4", "beam", "3", "base:1"], ["1", "1", "greedy", "base:1+ft:2"]]
+    assert total == f"3 entries of 2 models and ways of decoding, {remembered.stat().st_size} bytes"
+
+
+def test_a_memory_that_is_not_there_holds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    memory_tool.main(["stats"])
+    assert capsys.readouterr().out.endswith("\n0 entries of 0 models and ways of decoding, 0 bytes\n")
+    memory_tool.main(["prune", "0"])
+    assert capsys.readouterr().out.startswith(
+        "0 entries of the memory that no run has used for 0 days are gone\n0 trainings "
+    )
+
+
+def test_what_was_used_stays(remembered: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    memory_tool.main(["prune", "1"])
+    assert capsys.readouterr().out.startswith("0 entries")
+    memory_tool.main(["prune", "0"])
+    assert capsys.readouterr().out.startswith("3 entries of the memory that no run has used for 0 days are gone\n")
+    assert origins(remembered) == []
+
+
+def test_what_was_cut_off_long_ago_goes(remembered: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, days in (("old", 31), ("new", 29)):
+        with claimed("checkpoints", {"name": name}, lambda _: 0) as folder:
+            (folder / "step-2").mkdir()
+        os.utime(folder / LOCK, (time.time() - days * 86400,) * 2)
+    with claimed("progress", {}, lambda _: 0) as busy:
+        os.utime(busy / LOCK, (0, 0))
+        memory_tool.main(["prune", "30"])
+        assert busy.exists()
+    assert capsys.readouterr().out.endswith("\n1 trainings and the like that were cut off, and left for so long, too\n")
+    (left,) = (kept() / "checkpoints").iterdir()
+    assert left == folder
+
+
+@pytest.mark.parametrize("words", [[], ["prune"], ["prune", "-1"], ["prune", "x"], ["prune", "900000"], ["forget"]])
+def test_the_memory_tool_says_how_it_is_called(words: list[str]) -> None:
+    with pytest.raises(SystemExit, match=r"usage: memory.py stats, or memory.py prune DAYS"):
+        memory_tool.main(words)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("facts", "{"), ("facts", "[]"), ("facts", '{"model": 1}'), ("used", "x")]
+)
+def test_a_damaged_memory_is_told_in_a_line(remembered: Path, column: str, value: str) -> None:
+    with closing(connect(remembered)) as database, database:
+        database.execute(f"UPDATE origins SET {column} = ? WHERE id = 1", (value,))  # noqa: S608
+    with pytest.raises(InputError, match=r"translations.sqlite: is damaged.* remove it"):
+        memory_tool.main(["stats"])

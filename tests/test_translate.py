@@ -39,13 +39,13 @@ def save_adapter(paths):
 
 def test_the_baseline_is_prompted_with_the_first_training_segments(paths, monkeypatch):
     prompts: list[str] = []
-    whole = translate.translate
+    whole = translate.translations
 
-    def spy(model, tokenizer, prompter, segments, decoding):
+    def spy(model, tokenizer, prompter, segments, decoding, memory):
         prompts.extend(prompter.prompt(segment) for segment in segments)
-        return whole(model, tokenizer, prompter, segments, decoding)
+        return whole(model, tokenizer, prompter, segments, decoding, memory)
 
-    monkeypatch.setattr(translate, "translate", spy)
+    monkeypatch.setattr(translate, "translations", spy)
     run(paths, PARAMS)
     shots = (
         "English: The cat sat.\nJapanese: 猫が座っています。\nEnglish: It is raining.\nJapanese: 雨が降っています。\n"
@@ -54,6 +54,7 @@ def test_the_baseline_is_prompted_with_the_first_training_segments(paths, monkey
     rows = read_segments(paths.out, ("src", "tgt"))
     assert [{key: row[key] for key in ("id", "src", "tgt")} for row in rows] == SEGMENTS
     assert all(row["model"] == revision(paths.base, None) and isinstance(row["hyp"], str) for row in rows)
+    assert all(isinstance(row["cut"], bool) for row in rows)
 
 
 def test_a_trained_system_uses_its_adapter_and_no_examples(paths, monkeypatch):
@@ -61,8 +62,10 @@ def test_a_trained_system_uses_its_adapter_and_no_examples(paths, monkeypatch):
     prompts: list[str] = []
     monkeypatch.setattr(
         translate,
-        "translate",
-        lambda m, t, prompter, segments, d: [prompts.append(prompter.prompt(s)) or "" for s in segments],
+        "translations",
+        lambda m, t, prompter, segments, d, memory: [
+            prompts.append(prompter.prompt(s)) or ("", True) for s in segments
+        ],
     )
     run(paths, dataclasses.replace(PARAMS, system=System(genuine=True, synthetic=False)))
     assert prompts[0] == "English: The cat sat.\nJapanese:"
@@ -104,7 +107,9 @@ def test_two_processes_write_what_one_writes(paths, tmp_path, launcher):
     written = []
     for processes in (1, 2):
         line = ["--params", params, "--at", "system=systems.ft", *flags(paths)]
-        done = call(STAGES / "translate.py", *line, processes=processes, root=tmp_path, launcher=launcher)
+        root = tmp_path / str(processes)  # with a translation memory of its own
+        root.mkdir()
+        done = call(STAGES / "translate.py", *line, processes=processes, root=root, launcher=launcher)
         assert done.returncode == 0, done.stderr
         written.append(paths.out.read_bytes())
         paths.out.unlink()

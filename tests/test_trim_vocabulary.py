@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,27 @@ def test_bad_input_leaves_nothing(paths: Paths, tmp_path: Path, break_it: Any, m
         run(paths, params("trimmed", tmp_path))
     assert not paths.out.exists()
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{}", "[]", "5", '{"name": "m", "license": "none", "revision": "r1"}', '{"name": "m", "files": {}}'],
+)
+def test_a_provenance_of_another_form(paths: Paths, tmp_path: Path, kind: str, content: str) -> None:
+    (paths.source / "provenance.json").write_text(content)
+    with pytest.raises(InputError, match=r"source/provenance\.json: "):
+        run(paths, params(kind, tmp_path))
+    assert not paths.out.exists()
+
+
+def test_broken_weights_are_not_taken(paths: Paths, tmp_path: Path, kind: str) -> None:
+    tiny.seal(paths.source, name="m", license="none", revision="r1")
+    with (paths.source / "model.safetensors").open("r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"\xff\xff\xff\xff")
+    with pytest.raises(InputError, match=r"model\.safetensors: is not what provenance.json names; remove"):
+        run(paths, params(kind, tmp_path))
+    assert not paths.out.exists()
 
 
 def test_a_full_disk_leaves_nothing(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:

@@ -15,8 +15,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from mt.files import digests, write_json
 from mt.gemma import save_tokenizer
 from mt.gguf_bpe import Pieces, TokenType
+from mt.loading import PROVENANCE
 from mt.lora import Lora
 from mt.schedule import Schedule
 
@@ -50,6 +52,13 @@ SCHEDULE = Schedule(
 """A training of two short epochs."""
 
 LORA = Lora(rank=2, alpha=4, dropout=0.0, target_modules=("q_proj", "v_proj"), rslora=False, dora=False)
+
+
+def seal(folder: Path, **told: str) -> Path:
+    """Write provenance.json, with the digest of every file that is now in the folder."""
+    (folder / PROVENANCE).unlink(missing_ok=True)
+    write_json(folder / PROVENANCE, {**told, "files": digests(folder)})
+    return folder
 
 
 def pieces() -> Pieces:
@@ -139,8 +148,13 @@ def save_llama(folder: Path) -> Path:
     return folder
 
 
-def write_gguf(path: Path, model: Any, vocabulary: Pieces, architecture: str = "gemma3") -> Path:
-    """Write a Gemma 3 as llama.cpp's converter does: 1 added to the norms, names of its own."""
+def write_gguf(
+    path: Path, model: Any, vocabulary: Pieces, architecture: str = "gemma3", change: tuple[str, Any] | None = None
+) -> Path:
+    """Write a Gemma 3 as llama.cpp's converter does: 1 added to the norms, names of its own.
+
+    `change` is a key and its value, or None to leave it out.
+    """
     writer = gguf.GGUFWriter(path, architecture)
     config = model.config
     writer.add_name("tiny")
@@ -161,6 +175,14 @@ def write_gguf(path: Path, model: Any, vocabulary: Pieces, architecture: str = "
         if name != "lm_head.weight":
             shifted = tensor + 1 if name.endswith("norm.weight") else tensor
             writer.add_tensor(names.get_name(name.removesuffix(".weight")) + ".weight", shifted.numpy())
+    if change is not None:
+        key, value = change
+        held = writer.kv_data[0].pop(key, None)
+        if isinstance(value, list):
+            writer.add_array(key, value)
+        elif value is not None:
+            kind = held.type if held and isinstance(value, type(held.value)) else gguf.GGUFValueType.get_type(value)
+            writer.add_key_value(key, value, kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

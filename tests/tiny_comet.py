@@ -7,9 +7,10 @@ from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import Unigram
 from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizerFast
 
-from mt.comet import CHECKPOINT, PROVENANCE
+import tiny
 from mt.estimator import Embeddings, Example, Training, embed, new_metric, save, train
-from mt.files import sha256, write_json
+from mt.files import write_json
+from mt.loading import PROVENANCE
 
 NOUNS = {"猫": "cat", "犬": "dog", "雨": "rain", "本": "book", "茶": "tea", "山": "hill", "海": "sea", "駅": "stop"}
 NOUNS |= {"父": "dad", "歌": "song"}
@@ -59,5 +60,5 @@ def save_comet(folder: Path, encoder: Path) -> tuple[Path, object, Embeddings]:
     embeddings = embed(metric, [*refs, *(pair["src"] for pair in PAIRS)], 16)
     train(metric, examples, embeddings, TRAINING)
     save(metric, encoder, folder, folder)
-    write_json(folder / PROVENANCE, {"name": "tiny", "files": {CHECKPOINT: sha256(folder / CHECKPOINT)}})
+    tiny.seal(folder, name="tiny")
     return folder, metric, embeddings

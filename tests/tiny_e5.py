@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gguf import GGMLQuantizationType
@@ -14,7 +15,7 @@ REWRITES = {"Ａ": "a", "\t": " ", "㍿": "茶を", "\x7f": ""}
 EPSILON = 1e-5
 
 
-def write(path: Path) -> dict[str, np.ndarray]:
+def write(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Write the file and return its tensors as float32, as they are after quantization."""
     tensors, directory, blobs = {}, b"", []
     for name, shape in shapes().items():

@@ -32,7 +32,7 @@ def save_marian(folder: Path) -> Path:
     )
     tokenizer.save_pretrained(folder)
     _model(tokenizer).save_pretrained(folder)
-    write_json(folder / "provenance.json", {"name": "tiny-marian", "format": "hub", "revision": "0" * 40})
+    write_json(folder / "provenance.json", {"name": "tiny-marian", "format": "hub", "revision": "0" * 40, "files": {}})
     return folder
 
 

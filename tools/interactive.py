@@ -1,5 +1,6 @@
 """The source language in, the chosen system's translation out: a prompt on a terminal, else standard input by line."""
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from mt.decode import Decoding, translate
 from mt.errors import InputError
 from mt.lm import Precision, load_adapted, load_base
 from mt.params import Key, load, read_tree
-from mt.prompt import FORWARD, NAMES, Languages, Prompter, examples
-from mt.segments import read_segments
+from mt.prompt import FORWARD, NAMES, Languages, Prompt, Prompter, examples
+from mt.segments import decoded, read_segments
 from mt.systems import System
 from mt.text import normalise
 
@@ -22,8 +23,7 @@ BASE, ADAPTERS, TRAIN = Path("models/base"), Path("models/adapters"), Path("data
 @dataclass(frozen=True)
 class Params:
     languages: Languages
-    template: Annotated[str, Key("prompt.template")]
-    shots: Annotated[int, Key("prompt.shots")]
+    prompt: Prompt
     decode: Annotated[Decoding, Key("translate.decode")]
     precision: Annotated[Precision, Key("translate.precision")]
 
@@ -46,28 +46,26 @@ def system(name: str, params: Params) -> tuple[Any, Any, Prompter]:
         raise InputError(f"{BASE}: not made yet; run make repro first")
     if load(Chosen, PARAMS, {"system": f"systems.{name}"}).system.trained:
         model, tokenizer = load_adapted(BASE, ADAPTERS / name, params.precision)
-        return model, tokenizer, Prompter(params.template, params.languages, FORWARD, [])
+        return model, tokenizer, Prompter(params.prompt.template, params.languages, FORWARD, [])
     model, tokenizer = load_base(BASE, params.precision)
-    shots = examples(read_segments(TRAIN, ("src", "tgt")), params.shots, "prompt.shots")
-    return model, tokenizer, Prompter(params.template, params.languages, FORWARD, shots)
+    shots = examples(read_segments(TRAIN, ("src", "tgt")), params.prompt.shots, "prompt.shots")
+    return model, tokenizer, Prompter(params.prompt.template, params.languages, FORWARD, shots)
 
 
 def lines(language: str) -> Iterator[str]:
     """Yield what is typed, in its normal form, until end of file.
 
     Raises:
-        InputError: a line is not UTF-8.
+        InputError: a line is not UTF-8 or too long.
     """
+    typed = decoded(sys.stdin.buffer, "standard input")
     while True:
         if sys.stdin.isatty():
             print(f"{NAMES[language]}> ", end="", flush=True)
-        line = sys.stdin.buffer.readline()
-        if not line:
+        line = next(typed, None)
+        if line is None:
             return
-        try:
-            yield normalise(line.decode("utf-8"), language)
-        except UnicodeDecodeError as error:
-            raise InputError(f"standard input: byte {error.start + 1} of a line is not UTF-8; convert it") from error
+        yield normalise(line[1], language)
 
 
 def main(name: str) -> None:
@@ -75,7 +73,7 @@ def main(name: str) -> None:
     model, tokenizer, prompter = system(name, params)
     for text in lines(params.languages.src):
         segment = {"id": "typed", "src": text}
-        print(*translate(model, tokenizer, prompter, [segment], params.decode) if text else [""], flush=True)
+        print(*translate(model, tokenizer, prompter, [segment], params.decode, None) if text else [""], flush=True)
 
 
 if __name__ == "__main__":
@@ -85,3 +83,5 @@ if __name__ == "__main__":
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print()
+    except BrokenPipeError:  # whoever reads has read enough, such as head; what is left has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

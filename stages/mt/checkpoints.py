@@ -4,29 +4,16 @@ They lie under $DVC_ROOT/.cache, so that a queued experiment, whose workspace is
 training runs on several hosts, they must share that folder.
 """
 
-import fcntl
-import hashlib
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from mt.errors import InputError
-from mt.files import remove, replacing, sha256
+from mt.claims import claimed, discard, discard_done, mark_done, used
+from mt.files import remove, replacing
 from mt.processes import agreed, is_main, wait
 
 PARTIAL = ".partial"
-LOCK = "lock"
-
-
-def digests(path: Path) -> dict[str, str]:
-    """SHA-256 of a file, or of every file of a folder, by the path inside it."""
-    if not path.is_dir():
-        return {"": sha256(path)}
-    return {str(file.relative_to(path)): sha256(file) for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 class Checkpoints:
@@ -53,6 +40,7 @@ class Checkpoints:
         complete(self.partial)
         with replacing(self._folder / f"step-{step}") as whole:
             self.partial.rename(whole)
+        used(self._folder)
         for old, folder in self.whole().items():
             if old != step:
                 remove(folder)
@@ -64,62 +52,37 @@ class Checkpoints:
 
     def whole(self) -> dict[int, Path]:
         """The folder of every checkpoint, by its step."""
-        return {int(folder.name.removeprefix("step-")): folder for folder in self._folder.glob("step-*")}
+        steps = {folder.name.removeprefix("step-"): folder for folder in self._folder.glob("step-*")}
+        return {int(step): folder for step, folder in steps.items() if step.isdecimal()}
 
 
 @contextmanager
-def checkpoints(ingredients: Mapping[str, Any]) -> Iterator[Checkpoints]:
-    """The checkpoints of the training that follows from `ingredients`; they are removed when the block ends well.
+def checkpoints(ingredients: Callable[[], Mapping[str, Any]]) -> Iterator[Checkpoints]:
+    """The checkpoints of the training that follows from `ingredients()`; they are done when the block ends well.
 
     Of two runs of one training at a time, each has checkpoints of its own.
 
     Args:
-        ingredients: everything that the training follows from, ready for JSON.
+        ingredients: gives everything that the training follows from, ready for JSON; asked in the main process alone.
 
     Raises:
         InputError: the place for them cannot be written.
     """
-    root = Path(os.environ.get("DVC_ROOT", ".")).resolve() / ".cache" / "checkpoints"
-    key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
     with ExitStack() as stack:
-        own = stack.enter_context(_claimed(root, key)) if is_main() else root
+        own = Path()
+        if is_main():
+            own = stack.enter_context(claimed("checkpoints", ingredients(), _done))
+            discard_done()
         found = Checkpoints(agreed(own))
         try:
             yield found
-        except BaseException:
+            if is_main():
+                mark_done(own)
+        finally:
             if is_main() and not found.whole():
-                remove(own)
-            raise
-        if is_main():
-            remove(own)
+                discard(own)
 
 
-@contextmanager
-def _claimed(root: Path, key: str) -> Iterator[Path]:
-    """The first folder of this key that no other run works in."""
-    for number in count(1):
-        folder = root / (key if number == 1 else f"{key}-{number}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / LOCK).open("w")
-        except FileNotFoundError:  # another run has just ended well, and removed it
-            continue
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be written ({error.strerror}); make it a place that can") from error
-        with lock:
-            if _ours(lock):
-                for left in folder.glob(".*"):  # by a run that was killed while it wrote
-                    remove(left)
-                yield folder
-                return
-
-
-def _ours(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    path = Path(lock.name)
-    return path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino
+def _done(folder: Path) -> int:
+    """Optimizer steps up to the newest checkpoint."""
+    return max(Checkpoints(folder).whole(), default=0)

@@ -11,6 +11,9 @@ from mt.text import key, length_ratio, normalise, words
 
 FAULTS = ("empty", "chars", "length_ratio", "words")
 
+OVERLONG = 32
+"""How many times `max_chars` a text may have before it is in normal form, for which a hostile one takes very long."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -37,6 +40,11 @@ def normalised(segment: Segment, languages: Languages) -> Segment:
     return {"id": segment["id"], **texts, **({"doc": segment["doc"]} if "doc" in segment else {})}
 
 
+def overlong(segment: Segment, max_chars: int) -> list[str]:
+    """The sides of a segment as it is read that are too long to be brought into normal form."""
+    return [side for side in SIDES if len(segment.get(side, "")) > OVERLONG * max_chars]
+
+
 def fault(segment: Segment, languages: Languages, limits: Limits) -> str | None:
     """The first of `FAULTS` that a segment has, or None.
 
@@ -58,9 +66,16 @@ def fault(segment: Segment, languages: Languages, limits: Limits) -> str | None:
 
 
 def clean(segments: Iterable[Segment], languages: Languages, limits: Limits, tally: Tally) -> list[Segment]:
-    """The segments without a fault, in normal form and in their order; the rest are dropped."""
+    """The segments without a fault, in normal form and in their order; the rest are dropped, overlong ones as `chars`.
+
+    Of an overlong one, the tally is given the beginning.
+    """
     kept = []
     for segment in segments:
+        if overlong(segment, limits.max_chars):
+            texts = {side: segment[side][: limits.max_chars] for side in SIDES if side in segment}
+            tally.drop("chars", {"id": segment["id"], **texts})
+            continue
         normal = normalised(segment, languages)
         reason = fault(normal, languages, limits)
         if reason is None:

@@ -11,10 +11,14 @@ from typing import Any
 
 from mt.errors import InputError
 from mt.params import load
+from mt.processes import end_with_launcher
 
 # OpenMP's threads spin while they wait for one another, and a stage takes ten times as long as soon as another process
 # wants a core. Read when torch is loaded, so set before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+UNSAFE = ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "TRUST_REMOTE_CODE")
+"""What would let torch and transformers run code that stands in a file."""
 
 
 def main(run: Callable[..., None], paths: type, params: type) -> None:
@@ -27,6 +31,9 @@ def main(run: Callable[..., None], paths: type, params: type) -> None:
 
     Ends with exit code 1, and one line, on an InputError.
     """
+    for name in UNSAFE:
+        os.environ.pop(name, None)
+    end_with_launcher()
     try:
         arguments = vars(_parser(run, paths).parse_args())
         at = dict(_pair(text) for text in arguments.pop("at"))

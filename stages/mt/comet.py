@@ -5,22 +5,21 @@ provenance.json with `name` and `files` (path → SHA-256).
 """
 
 import logging
-import os
 import pickle
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mt.claims import claimed, discard
 from mt.errors import InputError
-from mt.files import read_json, sha256
+from mt.files import remove
+from mt.loading import as_data, read_provenance
 
 CHECKPOINT = "checkpoints/model.ckpt"
 HPARAMS = "hparams.yaml"
-PROVENANCE = "provenance.json"
 REVISION_LENGTH = 12
 MEND = "in params.yaml pin a revision of comet.repo and of comet.encoder_repo that belong together"
 NO_WEIGHTS = ".position_ids"
@@ -30,31 +29,24 @@ NO_WEIGHTS = ".position_ids"
 class Comet:
     """A loaded checkpoint; its memory goes when the object goes.
 
-    `name` is the checkpoint's; `revision` is the beginning of its SHA-256.
+    `name` is the checkpoint's; `revision` is the beginning of its SHA-256, as its makers published it.
     """
 
     name: str
     revision: str
 
     def __init__(self, folder: Path) -> None:
-        """Load a checkpoint once its digest is found to be the one in provenance.json.
+        """Load a checkpoint once every file's digest is found to be the one in provenance.json.
 
         Raises:
-            InputError: a file is missing, the checkpoint is not the one that provenance.json names, or it does not fit
-                its hparams.yaml and its encoder.
+            InputError: a file is missing or is not the one that provenance.json names, or the checkpoint does not fit
+                its hparams.yaml and its encoder, or as `mt.loading.as_data`.
         """
-        provenance = read_json(folder / PROVENANCE)
-        checkpoint = folder / CHECKPOINT
-        if not checkpoint.is_file():
-            raise InputError(f"{checkpoint}: not found; run `dvc repro comet` to make it")
-        digest = sha256(checkpoint)
-        if digest != provenance["files"][CHECKPOINT]:
-            raise InputError(
-                f"{checkpoint}: not the file that provenance.json names; remove {folder} and run `dvc repro`"
-            )
+        provenance = read_provenance(folder, ["name"], [CHECKPOINT, HPARAMS])
         self.name = provenance["name"]
-        self.revision = digest[:REVISION_LENGTH]
-        self._model = _load(folder)
+        self.revision = str(provenance.get("sha256", provenance["files"][CHECKPOINT]))[:REVISION_LENGTH]
+        with as_data(folder):
+            self._model = _load(folder)
 
     @property
     def key(self) -> str:
@@ -118,26 +110,35 @@ def quiet() -> Iterator[None]:
 
 def _load(folder: Path) -> Any:
     """Load with the encoder's path made absolute, so that the working directory does not matter."""
+    import torch
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     yaml = YAML(typ="safe", pure=True)
-    hparams = yaml.load(folder / HPARAMS)
+    again = f"remove {folder} and run `dvc repro`"
+    try:
+        hparams = yaml.load(folder / HPARAMS)
+    except YAMLError as error:
+        raise InputError(f"{folder / HPARAMS}: no plain YAML; {again}") from error
+    if not isinstance(hparams, dict):
+        raise InputError(f"{folder / HPARAMS}: holds no keys; {again}")
     hparams["pretrained_model"] = str((folder / "encoder").resolve())
     with quiet():
         from comet import load_from_checkpoint
 
-        with tempfile.TemporaryDirectory() as place:
-            checkpoint = Path(place) / CHECKPOINT
-            checkpoint.parent.mkdir()
+        with _opened(folder) as place:
+            checkpoint = place / CHECKPOINT
+            checkpoint.parent.mkdir(parents=True)
             checkpoint.symlink_to((folder / CHECKPOINT).resolve())
-            yaml.dump(hparams, Path(place) / HPARAMS)
+            yaml.dump(hparams, place / HPARAMS)
             try:
-                stored, plain = _stored(checkpoint)
-                with nullcontext() if plain else _whole_pickle():
-                    model = load_from_checkpoint(
-                        str(checkpoint), reload_hparams=True, strict=False, local_files_only=True
-                    )
-            except (RuntimeError, KeyError, pickle.UnpicklingError) as error:
+                # Once this has opened it, there is nothing in it that could run.
+                stored = set(torch.load(checkpoint, map_location="meta", mmap=True, weights_only=True)["state_dict"])
+                model = load_from_checkpoint(str(checkpoint), reload_hparams=True, strict=False, local_files_only=True)
+            except pickle.UnpicklingError as error:
+                what = "holds more than weights and numbers, which is not unpickled"
+                raise InputError(f"{folder / CHECKPOINT}: {what}; {again}") from error
+            except (RuntimeError, KeyError) as error:
                 reason = (str(error).strip() or type(error).__name__).split("\n")[0]
                 raise InputError(f"{folder}: unbabel-comet cannot load it ({reason}); {MEND}") from error
     unlike = {name for name in model.state_dict().keys() ^ stored if not name.endswith(NO_WEIGHTS)}
@@ -146,31 +147,12 @@ def _load(folder: Path) -> Any:
     return model
 
 
-def _stored(checkpoint: Path) -> tuple[set[str], bool]:
-    """The names of the stored weights, and whether the file holds nothing that only a whole unpickling can read."""
-    import torch
-
-    plain = True
-    try:
-        content = torch.load(checkpoint, map_location="meta", mmap=True, weights_only=True)
-    except pickle.UnpicklingError:
-        plain = False
-        content = torch.load(checkpoint, map_location="meta", mmap=True, weights_only=False)
-    return set(content["state_dict"]), plain
-
-
 @contextmanager
-def _whole_pickle() -> Iterator[None]:
-    """Let torch unpickle all that a checkpoint holds, weights or not; its digest is known to be the pinned one.
-
-    unbabel-comet gives no way to ask for it but the environment.
-    """
-    key = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(key)
-    os.environ[key] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[key]
-        if before is not None:
-            os.environ[key] = before
+def _opened(folder: Path) -> Iterator[Path]:
+    """A folder for links to a checkpoint; the next run removes what a killed one has left of it."""
+    with claimed("opened", {"comet": str(folder.resolve())}, lambda _: 0) as own:
+        remove(own / "comet")
+        try:
+            yield own / "comet"
+        finally:
+            discard(own)

@@ -19,6 +19,7 @@ from operator import itemgetter
 from mt.errors import InputError
 from mt.hub_text import read_hf
 from mt.own_files import read_jsonl, read_tsv
+from mt.pins import COMMIT
 from mt.reader import Reader, Request, Source
 from mt.sacrebleu_sets import read_sacrebleu
 from mt.segments import Segment
@@ -58,7 +59,7 @@ class Corpus(Source):
             raise ValueError(f"limit: the source {self.source} reads none; write null, and a size under prepare")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit is {self.limit}; write 1 or more, or null for all")
-        if self.revision is not None and not re.fullmatch(r"[0-9a-f]{40}", self.revision):
+        if self.revision is not None and not COMMIT.fullmatch(self.revision):
             raise ValueError(f"revision: {self.revision!r} must be a commit's 40 lower-case hexadecimal digits")
 
 
@@ -128,7 +129,7 @@ def _sound(request: Request, reader: Reader, tally: Tally) -> Iterator[Segment]:
             continue
         _check(place, segment, request.texts)
         if segment["id"] in seen:
-            raise InputError(f"{place}: the id {segment['id']!r} stands twice; give each segment its own")
+            raise InputError(f"{place}: the id {segment['id']!r:.100} stands twice; give each segment its own")
         seen.add(segment["id"])
         empty = [key for key in request.texts if not segment[key].strip()]
         if empty and request.complete:

@@ -1,19 +1,17 @@
 """The one engine that translates: for backtranslation, for development decoding and for the test sets."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from tqdm import tqdm
-
-from mt.errors import InputError
-from mt.lm import batches, line_ends, pad_left
-from mt.processes import count, index, is_main, share
+from mt.batched import halving
+from mt.lm import line_ends, pad_left
+from mt.memory import Memory, Translation
 from mt.prompt import Prompter
+from mt.recall import recalled
+from mt.sampling import draws
 from mt.segments import Segment
-
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,7 @@ class Decoding:
     """How translations are searched for.
 
     A translation is at most `max_new_tokens` long, and at most `length_margin` tokens and `max_length_ratio` times its
-    source. `batch_tokens` bounds prompts, translations and beams of a batch together; it changes speed and memory, and
-    what is drawn where strategy is sampling.
+    source. `batch_tokens` bounds prompts, translations and beams of a batch together; it changes speed and memory.
     """
 
     strategy: Literal["greedy", "beam", "sampling"]
@@ -54,10 +51,33 @@ class Decoding:
         """At most so many tokens for a source of `source_tokens` tokens."""
         return min(self.max_new_tokens, self.length_margin + math.ceil(self.max_length_ratio * source_tokens))
 
+    def processors(self, asked: Sequence[str], tokens: int, start: int, device: Any) -> list[Any]:
+        """What `generate` needs besides greedy and beam search: for sampling, the draws of each row."""
+        if self.strategy != "sampling":
+            return []
+        return [draws(self.seed, asked, tokens, start, self.temperature, self.top_p, device)]
+
 
 def translate(
-    model: Any, tokenizer: Any, prompter: Prompter, segments: Sequence[Segment], decoding: Decoding
+    model: Any,
+    tokenizer: Any,
+    prompter: Prompter,
+    segments: Sequence[Segment],
+    decoding: Decoding,
+    memory: Memory | None,
 ) -> list[str]:
+    """The texts of `translations`."""
+    return [made.text for made in translations(model, tokenizer, prompter, segments, decoding, memory)]
+
+
+def translations(
+    model: Any,
+    tokenizer: Any,
+    prompter: Prompter,
+    segments: Sequence[Segment],
+    decoding: Decoding,
+    memory: Memory | None,
+) -> list[Translation]:
     """Translate every segment: as many texts as segments, in their order, one line each, perhaps empty.
 
     Under a launcher the processes share the batches, which are the same whatever the number of processes, and each
@@ -69,53 +89,22 @@ def translate(
         prompter: turns a segment into the text before its translation.
         segments: what to translate.
         decoding: how.
+        memory: see `mt.recall.recalled`.
 
     Raises:
         InputError: not even one segment fits into memory.
     """
-    prompts = [tokenizer(prompter.prompt(segment)).input_ids for segment in segments]
-    sources = [tokenizer(prompter.source(segment), add_special_tokens=False).input_ids for segment in segments]
-    limits = [decoding.limit(len(source)) for source in sources]
+    texts = [(prompter.prompt(segment), prompter.source(segment)) for segment in segments]
+    prompts = [tokenizer(prompt).input_ids for prompt, _ in texts]
+    limits = [decoding.limit(len(tokenizer(source, add_special_tokens=False).input_ids)) for _, source in texts]
     costs = [(len(p) + limit) * decoding.beams for p, limit in zip(prompts, limits, strict=True)]
+    asked = ["\0".join(both) for both in texts]
     engine = _Engine(model, tokenizer, decoding)
-    grouped = batches(costs, decoding.batch_tokens)
-    mine = sum(map(len, grouped[index() :: count()]))
-    with tqdm(total=mine, unit="segment", desc="translate", delay=2, disable=not is_main()) as bar:
 
-        def write(batch: list[int]) -> list[str]:
-            texts = engine.generate([prompts[i] for i in batch], [limits[i] for i in batch], batch[0])
-            bar.update(len(batch))
-            return texts
+    def write(rows: list[int]) -> list[Translation]:
+        return engine.generate([prompts[i] for i in rows], [limits[i] for i in rows], [asked[i] for i in rows])
 
-        written = share(grouped, write)
-    hyps = [""] * len(prompts)
-    for batch, texts in zip(grouped, written, strict=True):
-        for i, text in zip(batch, texts, strict=True):
-            hyps[i] = text
-    return hyps
-
-
-def halving(do: Callable[[list[int]], list[R]], rows: list[int]) -> list[R]:
-    """The results of `do(rows)`; out of memory, of its halves one after the other.
-
-    Raises:
-        InputError: not even one row fits into memory.
-    """
-    import torch
-
-    try:
-        return do(rows)
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
-            raise
-        if len(rows) == 1:
-            raise InputError(
-                "out of memory at a single segment; lower prompt.shots, decode.beams or decode.max_new_tokens"
-            ) from error
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    middle = len(rows) // 2
-    return halving(do, rows[:middle]) + halving(do, rows[middle:])
+    return recalled(memory, asked, costs, decoding.batch_tokens, lambda rows: halving(write, rows))
 
 
 class _Engine:
@@ -125,15 +114,8 @@ class _Engine:
         self._decoding = decoding
         self._stops = line_ends(tokenizer)
 
-    def generate(self, prompts: list[list[int]], limits: list[int], salt: int) -> list[str]:
-        """Translations of one batch; out of memory, of its halves one after the other."""
-
-        def write(rows: list[int]) -> list[str]:
-            return self._generate([prompts[i] for i in rows], [limits[i] for i in rows], salt + rows[0])
-
-        return halving(write, list(range(len(prompts))))
-
-    def _generate(self, prompts: list[list[int]], limits: list[int], salt: int) -> list[str]:
+    def generate(self, prompts: list[list[int]], limits: list[int], asked: list[str]) -> list[Translation]:
+        """Translations of one batch."""
         import torch
         from transformers import GenerationConfig, StoppingCriteriaList
 
@@ -145,27 +127,26 @@ class _Engine:
         head = torch.tensor(prompts[0][:shared], dtype=torch.long).expand(len(prompts), -1)
         ids = torch.cat([head, pad_left(rests, self._tokenizer.pad_token_id)], 1).to(device)
         mask = torch.cat([torch.ones_like(head), pad_left([[1] * len(rest) for rest in rests], 0)], 1).to(device)
-        sampling = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
+        start = ids.shape[1]
         config = GenerationConfig(
-            **(sampling if decoding.strategy == "sampling" else {"do_sample": False}),
+            do_sample=False,
             max_new_tokens=max(limits),
             num_beams=decoding.beams,
             eos_token_id=self._stops,
             pad_token_id=self._tokenizer.pad_token_id,
             bos_token_id=self._tokenizer.bos_token_id,
         )
-        # Decoding between epochs must not move, or set back, the random numbers that training draws.
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
-            torch.manual_seed(decoding.seed + salt)
+        with torch.inference_mode():
             written = self._model.generate(
                 ids,
                 attention_mask=mask,
-                past_key_values=self._cache(prompts[0][:shared], ids.shape[1] + max(limits)) if preallocate else None,
+                past_key_values=self._cache(prompts[0][:shared], start + max(limits)) if preallocate else None,
                 generation_config=config,
                 use_model_defaults=False,
-                stopping_criteria=StoppingCriteriaList([row_limits(limits, ids.shape[1])]),
+                logits_processor=decoding.processors(asked, max(limits), start, device),
+                stopping_criteria=StoppingCriteriaList([row_limits(limits, start)]),
             )
-        return [self._text(row[:limit]) for row, limit in zip(written[:, ids.shape[1] :].tolist(), limits, strict=True)]
+        return [self._made(row[:limit]) for row, limit in zip(written[:, start:].tolist(), limits, strict=True)]
 
     def _fits_window(self, tokens: int) -> bool:
         """Whether rows of so many tokens fit into every layer's window.
@@ -189,11 +170,11 @@ class _Engine:
             self._model(input_ids=ids, past_key_values=read, use_cache=True, logits_to_keep=1)
         return preallocated(read, self._model.config.num_hidden_layers, room)
 
-    def _text(self, ids: list[int]) -> str:
+    def _made(self, ids: list[int]) -> Translation:
         # A piece may hold the end of the text and its line break together, so the cut is made in the text.
         ends = [i for i, token in enumerate(ids, start=1) if token in self._stops]
         text = self._tokenizer.decode(ids[: ends[0]] if ends else ids, skip_special_tokens=True)
-        return " ".join(text.partition("\n")[0].split())
+        return Translation(" ".join(text.partition("\n")[0].split()), cut=not ends)
 
 
 def common(prompts: list[list[int]]) -> int:
@@ -213,9 +194,3 @@ def row_limits(limits: list[int], start: int) -> Any:
             return input_ids.shape[1] - start >= bounds.repeat_interleave(len(input_ids) // len(limits))
 
     return RowLimits()
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

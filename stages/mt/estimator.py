@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from mt.comet import CHECKPOINT, HPARAMS, PROVENANCE, quiet
+from mt.comet import CHECKPOINT, HPARAMS, quiet
+from mt.encoder import HEADS
+from mt.loading import PROVENANCE, as_data, check_weights, pretrained
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -66,10 +68,17 @@ class Embeddings:
 
 
 def new_metric(encoder: Path, training: Training) -> Any:
-    """A RegressionMetric over the encoder in a folder, everything else random by the seed."""
-    with quiet():
-        from comet.models import RegressionMetric
+    """A RegressionMetric over the encoder in a folder, everything else random by the seed.
 
+    Raises:
+        InputError: as `mt.loading.check_weights`, `as_data` and `pretrained`.
+    """
+    check_weights(encoder)
+    with quiet(), as_data(encoder):
+        from comet.models import RegressionMetric
+        from transformers import XLMRobertaModel
+
+        pretrained(XLMRobertaModel, encoder, HEADS, add_pooling_layer=False)  # unbabel-comet does not look
         torch.manual_seed(training.seed)
         metric = RegressionMetric(
             nr_frozen_epochs=1.0,

@@ -21,8 +21,9 @@ Length ratio and language identification are the filters of arXiv 2511.12109; si
 (2019), *Margin-based parallel corpus mining with multilingual sentence embeddings*, with a plain cosine.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -46,8 +47,11 @@ FEATURES = (
     "logprob",
 )
 DIGITS = 6
-BLOCK_BATCHES = 64
+BLOCK_BATCHES = 8
 """Batches that are embedded at once: long enough to sort by length, short enough to keep memory flat."""
+
+Part = Callable[[str, int, Callable[[], list[float]]], list[float]]
+"""`mt.progress.Progress.part`."""
 
 
 class Encoding(Protocol):
@@ -136,17 +140,17 @@ def languages(lid: Identifying, texts: Sequence[str], language: str) -> list[flo
     return [rounded(min(1.0, max(0.0, next(found)))) if text.strip() else 0.0 for text in texts]
 
 
-def cosines(encoder: Encoding, pairs: Sequence[tuple[str, str]], batch_size: int) -> list[float]:
+def cosines(encoder: Encoding, pairs: Sequence[tuple[str, str]], batch_size: int, part: Part) -> list[float]:
     """The cosine of each pair of texts, within -1 and 1; 0 where one of them is empty.
 
-    A text that stands in several neighbouring pairs is embedded once.
+    A text that stands in several neighbouring pairs is embedded once. `part` keeps what is finished.
     """
-    block = batch_size * BLOCK_BATCHES
-    return [
-        value
-        for start in range(0, len(pairs), block)
-        for value in _cosines(encoder, pairs[start : start + block], batch_size)
-    ]
+    size = batch_size * BLOCK_BATCHES
+    found = []
+    for start in range(0, len(pairs), size):
+        some = pairs[start : start + size]
+        found += part(f"similarity {start}", len(some), partial(_cosines, encoder, some, batch_size))
+    return found
 
 
 def rounded(value: float) -> float:
@@ -154,12 +158,11 @@ def rounded(value: float) -> float:
     return round(float(value), DIGITS)
 
 
-def _cosines(encoder: Encoding, pairs: Sequence[tuple[str, str]], batch_size: int) -> Iterable[float]:
+def _cosines(encoder: Encoding, pairs: Sequence[tuple[str, str]], batch_size: int) -> list[float]:
     texts = list(dict.fromkeys(text for pair in pairs for text in pair if text.strip()))
     row = {text: number for number, text in enumerate(texts)}
     vectors = encoder.embed(texts, batch_size) if texts else np.zeros((0, 1), dtype=np.float32)
-    for left, right in pairs:
-        if left in row and right in row:
-            yield rounded(np.clip(vectors[row[left]] @ vectors[row[right]], -1.0, 1.0))
-        else:
-            yield 0.0
+    return [
+        rounded(np.clip(vectors[row[left]] @ vectors[row[right]], -1.0, 1.0)) if left in row and right in row else 0.0
+        for left, right in pairs
+    ]

@@ -8,13 +8,22 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from mt.errors import InputError
+from mt.values import check, parsed
 
 NOTHING = "none"
 PARTIAL = ".partial"
 FULL_BELOW_BYTES = 1 << 20
+MAX_JSON_BYTES = 64 << 20
+"""Of one JSON file, which takes several times as much memory."""
+
+
+def kept() -> Path:
+    """$DVC_ROOT/.cache, for work that outlives a run that is cut off; queued experiments share it."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve() / ".cache"
 
 
 def given(path: Path) -> Path | None:
@@ -86,20 +95,64 @@ def read_json(path: Path) -> Any:
     """Read one JSON file.
 
     Raises:
-        InputError: it is missing or is not JSON.
+        InputError: it is missing, no plain file, too large, cannot be read or is not JSON, as `mt.values.parsed` has
+            it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        state = path.stat()
+        if not S_ISREG(state.st_mode):
+            raise InputError(f"{path}: is no plain file; remove it and run `dvc repro`")
+        if state.st_size > MAX_JSON_BYTES:
+            raise InputError(f"{path}: is larger than {MAX_JSON_BYTES} bytes; remove it and run `dvc repro`")
+        content = parsed(path.read_text(encoding="utf-8"))
+        json.dumps(content, ensure_ascii=False).encode()
+        return content
     except FileNotFoundError as error:
         raise InputError(f"{path}: not found; run `dvc repro` to make it") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); remove it and run `dvc repro`") from error
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: holds half a surrogate pair; remove it and run `dvc repro`") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); remove it and run `dvc repro`") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read one JSON file that holds an object.
+
+    Raises:
+        InputError: as `read_json`; or it holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no JSON object; remove it and run `dvc repro`")
+    return content
+
+
+def shaped(content: Any, shape: Any, path: Path) -> Any:
+    """What was read from a JSON file, once it is known to have a shape, see `mt.values.check`.
+
+    Raises:
+        InputError: it has another.
+    """
+    try:
+        check(content, shape, "")
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; remove the file and run `dvc repro`") from error
+    return content
 
 
 def sha256(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests(path: Path) -> dict[str, str]:
+    """SHA-256 of a file, or of every file of a folder, by the path inside it."""
+    if not path.is_dir():
+        return {"": sha256(path)}
+    return {file.relative_to(path).as_posix(): sha256(file) for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 def _final(path: Path) -> Path:
@@ -109,11 +162,11 @@ def _final(path: Path) -> Path:
 
 
 def _is_full(error: BaseException, path: Path) -> bool:
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno is not None:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     if not isinstance(error, Exception) or isinstance(error, InputError):
         return False
-    # safetensors and torch report a full disk as errors of their own; the one says so, the other leaves it full.
+    # safetensors, torch and shutil.copytree report a full disk as errors of their own; torch's only leaves it full.
     return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(path.parent).free < FULL_BELOW_BYTES
 
 

@@ -5,11 +5,13 @@ neighbours whose join is the piece with the best score; a BPE whose merges are a
 pieces, in order of the piece's score, joins the same. Metadata: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tokenizers import AddedToken, Tokenizer
 from tokenizers import decoders as decode
@@ -18,7 +20,12 @@ from tokenizers.models import BPE
 from tokenizers.processors import TemplateProcessing
 
 from mt.errors import InputError
+from mt.gguf_header import value
 
+T = TypeVar("T")
+
+MAX_PIECE = 256
+"""Characters; SentencePiece makes none of more than 16 unless it is told to, and the merges grow with the square."""
 SPACE = "▁"
 ESCAPE = "\ufdd0"  # a noncharacter, so that text has no use for it; what is escaped comes back whole all the same
 """Put before 0 for itself and before 1 for a `▁` that stands in the text, which would else come back as a space."""
@@ -56,28 +63,41 @@ def read_pieces(reader: Any, gguf: Path) -> Pieces:
     """Take the vocabulary out of a `gguf.GGUFReader`.
 
     Raises:
-        InputError: its tokenizer is of another model than `llama`, or a key is missing.
+        InputError: its tokenizer is of another model than `llama`, or a key is missing or makes no sense.
     """
 
-    def value(name: str) -> Any:
-        field = reader.fields.get(f"tokenizer.ggml.{name}")
-        if field is None:
-            raise InputError(
-                f"{gguf}: has no tokenizer.ggml.{name}; take a file that llama.cpp's converter wrote whole"
-            )
-        return field.contents()
+    def listed(name: str, wanted: type[T]) -> tuple[T, ...]:
+        found = value(reader, f"tokenizer.ggml.{name}", list, gguf)
+        if not all(type(item) is wanted for item in found):
+            raise InputError(f"{gguf}: its tokenizer.ggml.{name} is no list of {wanted.__name__}; take another file")
+        return tuple(found)
 
-    if (model := value("model")) != "llama":
+    if (model := value(reader, "tokenizer.ggml.model", str, gguf)) != "llama":
         raise InputError(f"{gguf}: its tokenizer.ggml.model is {model!r}; take a file with pieces and scores ('llama')")
-    return Pieces(
-        tokens=tuple(value("tokens")),
-        scores=tuple(value("scores")),
-        types=tuple(value("token_type")),
-        pad=value("padding_token_id"),
-        bos=value("bos_token_id"),
-        eos=value("eos_token_id"),
-        unk=value("unknown_token_id"),
-    )
+    ids = [value(reader, f"tokenizer.ggml.{task}_token_id", int, gguf) for task in ("padding", "bos", "eos", "unknown")]
+    pieces = Pieces(listed("tokens", str), listed("scores", float), listed("token_type", int), *ids)
+    if wrong := _wrong(pieces):
+        raise InputError(f"{gguf}: its tokenizer cannot be used: {wrong}; take a file that llama.cpp's converter wrote")
+    return pieces
+
+
+def _wrong(pieces: Pieces) -> str | None:
+    """Why no tokenizer can be built, if so."""
+    size = len(pieces.tokens)
+    if {len(pieces.scores), len(pieces.types)} != {size}:
+        return f"it has {size} tokens, {len(pieces.scores)} scores and {len(pieces.types)} types"
+    if not all(map(math.isfinite, pieces.scores)):
+        return "a score is not a number"
+    if not all(0 <= task < size for task in (pieces.pad, pieces.bos, pieces.eos, pieces.unk)):
+        return f"the id of a special token is not below {size}"
+    if len(set(pieces.tokens)) < size or "" in pieces.tokens:
+        return "a token stands twice or is empty"
+    if max(map(len, pieces.of_type(TokenType.NORMAL)), default=0) > MAX_PIECE:
+        return f"a piece has more than {MAX_PIECE} characters"
+    # It stands in a template, which has a syntax of its own.
+    if not re.fullmatch(r"[^\s:$]+", bos := pieces.tokens[pieces.bos]):
+        return f"the token {bos[:MAX_PIECE]!r} cannot begin a text"
+    return None
 
 
 def merges(pieces: Pieces) -> Iterator[tuple[str, str]]:

@@ -15,14 +15,13 @@ from typing import NoReturn
 from mt.errors import InputError
 from mt.files import remove, sha256
 from mt.links import link
+from mt.pins import COMMIT, SHA256
 
 REFUSED = ("*.py", "*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.joblib", "*.npy", "*.msgpack", "*.h5")
 """Code, pickles, and weights in forms that the pipeline does not read."""
 REPO = re.compile(r"\w+([.-]\w+)*/\w+([.-]\w+)*", re.ASCII)
 MARK = ".gitattributes"
 """The file that every repository on the hub begins with. `complete` fetches it last, and `hf download` with all."""
-COMMIT = re.compile(r"[0-9a-f]{40}")
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def check_pin(repo: str | None, revision: str | None, prefix: str = "") -> None:
@@ -54,9 +53,8 @@ def snapshot(repo: str, revision: str, patterns: Collection[str], out: Path) -> 
         InputError: the repository, the revision or the network cannot be had, a file is not what the hub says, or
             there is nothing but a cache that may lack some of the repository's files.
     """
-    known = _lists(repo, revision)
     folder = _download(repo, revision, patterns)
-    if not known and not (folder / MARK).exists():
+    if not (folder / MARK).exists() and not _lists(repo, revision):
         raise InputError(
             f"{folder}: may hold a part of {repo} alone, since {MARK} is not there, and the hub cannot be asked; run "
             f"`hf download {repo} --revision {revision}` where it can be reached, and bring that cache"

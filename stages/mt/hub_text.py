@@ -12,7 +12,7 @@ from mt.errors import InputError
 from mt.reader import Request, Row, local_path, row
 from mt.sentences import is_sentence, sentences
 
-_BREAK = re.compile(r"\s*[\r\n]+\s*")
+_SPACE = re.compile(r"\s+")
 
 
 def read_hf(request: Request) -> Iterator[Row]:
@@ -33,29 +33,24 @@ def read_hf(request: Request) -> Iterator[Row]:
                 segment = {"id": f"{place}:{index}", "tgt": sentence, "doc": place}
                 yield Row(place, segment, None if is_sentence(sentence) else "no_sentence")
         else:
-            yield row(place, {"id": place, **{key: _BREAK.sub(" ", found[key]).strip() for key in texts}}, texts)
+            yield row(place, {"id": place, **{key: _one_line(found[key]) for key in texts}}, texts)
 
 
 def _rows(request: Request) -> Iterator[dict[str, Any]]:
     corpus = request.corpus
     path = _checked_path(request)
     try:
-        import aiohttp
         from datasets import load_dataset
-        from datasets.exceptions import DatasetsError
-        from pyarrow import ArrowException
-        from yaml import YAMLError
     except ImportError as error:
         raise InputError(f"{path}: needs the package {error.name}; pip install '.[hub]'") from error
     roots = list(dict.fromkeys(column.partition(".")[0] for column in corpus.columns))
-    # What `datasets` and what it stands on raise where the network, a file or a name is at fault: OSError includes
-    # requests' and the Hub's errors, RuntimeError a script, ValueError an unknown configuration, split or column.
-    faults = (DatasetsError, OSError, ValueError, RuntimeError, aiohttp.ClientError, ArrowException, YAMLError)
     try:
         stream = load_dataset(path, name=corpus.config, split=corpus.split, revision=corpus.revision, streaming=True)
         # Other columns may hold pictures or sound, which would be decoded.
         yield from stream.select_columns(roots) if stream.column_names else stream
-    except faults as error:
+    except Exception as error:  # what a library makes of a network, a name or a damaged file is not known beforehand
+        if isinstance(error, MemoryError):
+            raise
         raise InputError(f"{path}: {_advice(error, path, corpus.revision is None)}") from error
 
 
@@ -86,6 +81,11 @@ def _text(values: dict[str, Any], column: str, place: str) -> str:
     if not isinstance(found, str):
         raise InputError(f"{place}: column {column} holds {type(found).__name__}, not text; name one of text")
     return found
+
+
+def _one_line(text: str) -> str:
+    """The text with each line break, and the white space around it, as one space."""
+    return _SPACE.sub(lambda space: " " if "\n" in space[0] or "\r" in space[0] else space[0], text).strip()
 
 
 def _advice(error: Exception, path: str, folder: bool) -> str:

@@ -4,7 +4,7 @@ import gc
 import math
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mt.decode import Decoding, translate
 from mt.errors import InputError
-from mt.files import read_json, write_json
-from mt.lora import save
+from mt.files import digests, read_json, write_json
+from mt.loading import PROVENANCE, read_provenance
+from mt.lora import save, state
 from mt.processes import agreed, device, is_main
 from mt.prompt import Prompter
 from mt.quality import chrf
+from mt.recall import open_memory
 from mt.segments import Segment, write_segments
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Judge:
         dev: the development segments.
         judging: how to judge.
         comet: the checkpoint that scores, in the main process, or None.
+        origin: what its translations follow from besides the adapter's weights, for the translation memory.
         best: where the best adapter goes.
     """
 
@@ -65,17 +68,19 @@ class Judge:
         dev: list[Segment],
         judging: Judging,
         comet: "Comet | None",
+        origin: Mapping[str, Any],
         best: Path,
     ) -> None:
         self._model, self._tokenizer, self._prompter = model, tokenizer, prompter
-        self._dev, self._judging, self._comet, self._best = dev, judging, comet, best
+        self._dev, self._judging, self._comet = dev, judging, comet
+        self._origin, self._best = origin, best
         self.epochs: list[dict[str, Any]] = []
         self.hyps: list[str] = []
 
     def __call__(self, epoch: int, loss: float) -> bool:
         """Judge one epoch; False after `patience` epochs without a gain."""
         with same_random_numbers():
-            hyps = translate(self._model, self._tokenizer, self._prompter, self._dev, self._judging.decode)
+            hyps = self._translations()
             row = agreed({"epoch": epoch, "loss": loss} | (self._scores(hyps) if is_main() else {}))
         release_memory()
         best = max(map(self._value, self.epochs), default=-math.inf)
@@ -101,17 +106,28 @@ class Judge:
         write_segments(folder / "dev.jsonl", rows)
 
     def write(self, folder: Path) -> None:
-        """Put what is known so far into a checkpoint."""
+        """Put what is known so far into a checkpoint, and the digests of all that is in it."""
         write_json(folder / STATE, {"epochs": self.epochs, "hyps": self.hyps})
         if self.epochs:
             shutil.copytree(self._best, folder / BEST)
+        write_json(folder / PROVENANCE, {"files": digests(folder)})
 
     def read(self, folder: Path) -> None:
-        """Go on from what `write` put there."""
+        """Go on from what `write` put there.
+
+        Raises:
+            InputError: a file of the checkpoint is missing or another than it was.
+        """
+        read_provenance(folder, (), [STATE])
         state = read_json(folder / STATE)
         self.epochs, self.hyps = state["epochs"], state["hyps"]
         if self.epochs and is_main():
             shutil.copytree(folder / BEST, self._best)
+
+    def _translations(self) -> list[str]:
+        decoding = self._judging.decode
+        with open_memory({**self._origin, "adapter": state(self._model)}, decoding) as memory:
+            return translate(self._model, self._tokenizer, self._prompter, self._dev, decoding, memory)
 
     def _value(self, row: dict[str, Any]) -> float:
         value: float = next(row[key] for key in row if key.partition("_")[0] == self._judging.select_by)

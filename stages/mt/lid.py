@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mt.errors import InputError
+from mt.loading import read_provenance
 
 FILE = "lid.176.ftz"
 LABEL = "__label__"
@@ -14,16 +15,17 @@ class LanguageId:
     """fastText's lid.176: a distribution over 176 languages for each text."""
 
     def __init__(self, folder: Path) -> None:
-        """Load the model from `folder`.
+        """Load the model from `folder`; fastText believes whatever a damaged file says, so its SHA-256 comes first.
 
         Raises:
-            InputError: it is not there, or is no fastText model.
+            InputError: it is not there, is not what provenance.json names, or is no fastText model.
         """
         import fasttext
 
         path = folder / FILE
         if not path.is_file():
             raise InputError(f"{path}: not found; run `dvc repro` to make it")
+        read_provenance(folder, (), [FILE])
         try:
             self._model = fasttext.load_model(str(path))
         except (ValueError, RuntimeError) as error:

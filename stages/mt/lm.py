@@ -1,12 +1,17 @@
 """The language model: its weights, its tokenizer, and the mean log-probability that it gives a text."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mt.errors import InputError
-from mt.processes import device, share
+from mt.files import digests, read_object
+from mt.loading import ADAPTER, SAFE, as_data, check_finite, check_names, check_weights, pretrained
+from mt.memory import Memory
+from mt.processes import device
+from mt.recall import recalled_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +19,8 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "bfloat16", "float16"]
 
 BLOCK_BYTES = 1 << 20
+ADAPTED = (ADAPTER, "adapter_model.safetensors")
+"""Without the second, peft would open a pickle, or look for one on the hub."""
 
 
 def load_base(base: Path, precision: Precision, quantization: Any = None) -> tuple[Any, Any]:
@@ -25,31 +32,25 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
         quantization: how linear layers are held instead, as transformers' `quantization_config`; None for no other way.
 
     Raises:
-        InputError: the weights are not in safetensors, the model needs code of its own, or its tokenizer does not pad
-            with a token of its own, so that padding would hide ends.
+        InputError: as `check_weights`, `as_data` and `pretrained`, or the tokenizer does not pad with a token of its
+            own, so that padding would hide ends.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if not any(base.glob("*.safetensors")):
-        raise InputError(f"{base}: holds no weights in safetensors; name a model or a revision that has them")
+    check_weights(base)
     place = device()
-    safe = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left", **safe)
+    with as_data(base):
+        tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left", **SAFE)
         _check_padding(tokenizer, base)
-        model = AutoModelForCausalLM.from_pretrained(
+        model = pretrained(
+            AutoModelForCausalLM,
             base,
-            use_safetensors=True,
+            (),
             dtype=getattr(torch, precision),
             quantization_config=quantization,
             device_map={"": place} if quantization or place.type != "cpu" else None,
-            **safe,
         )
-    except ValueError as error:
-        if "trust_remote_code" not in str(error):
-            raise
-        raise InputError(f"{base}: needs code of its own, which never runs here; name another model") from error
     return model.eval(), tokenizer
 
 
@@ -62,19 +63,56 @@ def load_adapted(base: Path, adapter: Path, precision: Precision) -> tuple[Any, 
     """Load the base model with a LoRA adapter merged into its weights, ready to decode.
 
     Raises:
-        InputError: the folder holds no adapter.
+        InputError: as `load_base`, or the folder holds no adapter in safetensors, or one of another kind or model.
     """
     from peft import PeftModel
 
-    if not (adapter / "adapter_config.json").is_file():
+    if not all((adapter / name).is_file() for name in ADAPTED):
         raise InputError(f"{adapter}: holds no adapter; run `dvc repro finetune@{adapter.name}` to make it")
     model, tokenizer = load_base(base, precision)
-    return PeftModel.from_pretrained(model, adapter, local_files_only=True).merge_and_unload().eval(), tokenizer
+    with as_data(adapter):
+        _check_lora(adapter / ADAPTER)
+        adapted = PeftModel.from_pretrained(model, adapter, local_files_only=True)
+        _check_adapter(adapted, adapter)
+        return adapted.merge_and_unload().eval(), tokenizer
+
+
+def _check_lora(file: Path) -> None:
+    config = read_object(file)
+    again = "remove the adapter's folder and run `dvc repro`"
+    if config.get("peft_type") != "LORA":
+        raise InputError(f"{file}: peft_type is not LORA; {again}")
+    alpha = config.get("lora_alpha")
+    if not isinstance(alpha, int | float) or not 0 < alpha < math.inf:
+        raise InputError(f"{file}: lora_alpha is no number above 0; {again}")
+
+
+def _check_adapter(adapted: Any, adapter: Path) -> None:
+    """Hold the file's weights to those that the adapted model has; peft would leave the others as they begin."""
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    stored = load_file(adapter / ADAPTED[1])
+    wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    known = {**adapted.state_dict(), **wanted}  # embeddings may stand in the file too
+    shapes = {name for name in stored.keys() & known.keys() if stored[name].shape != known[name].shape}
+    check_names(adapter, wanted.keys() - stored.keys(), stored.keys() - known.keys(), shapes)
+    check_finite(adapter, stored.items())
 
 
 def revision(base: Path, adapter: Path | None) -> str:
     """Name the exact weights, base and adapter, by `digest`."""
     return f"base:{digest(base)}" + (f" adapter:{digest(adapter)}" if adapter else "")
+
+
+def identity(base: Path, adapter: Path | None, precision: Precision) -> dict[str, Any]:
+    """All of a model that a translation follows from: the SHA-256 of every file, and the type of its weights."""
+    folders = {"base": base} | ({"adapter": adapter} if adapter else {})
+    return {
+        "revision": revision(base, adapter),
+        "precision": precision,
+        "files": {name: digests(folder) for name, folder in folders.items()},
+    }
 
 
 def digest(folder: Path) -> str:
@@ -126,7 +164,9 @@ def positions(mask: "torch.Tensor") -> "torch.Tensor":
     return (mask.cumsum(-1) - 1).clamp(min=0)
 
 
-def mean_logprobs(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], batch_tokens: int) -> list[float]:
+def mean_logprobs(
+    model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], batch_tokens: int, memory: Memory | None
+) -> list[float]:
     """Mean natural log-probability per token of each continuation after its prompt.
 
     Under a launcher the processes share the batches, and each gets all values.
@@ -136,6 +176,7 @@ def mean_logprobs(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], 
         tokenizer: its tokenizer.
         pairs: (prompt, continuation); the continuation holds at least its line end.
         batch_tokens: at most so many tokens in a batch, padding included.
+        memory: see `mt.recall.recalled`.
     """
     import torch
 
@@ -153,23 +194,4 @@ def mean_logprobs(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], 
         spread = logits[:, :-1].float().log_softmax(-1).gather(-1, ids[:, -keep + 1 :, None])[..., 0]
         return [float(row[-len(rows[i][1]) :].mean()) for row, i in zip(spread, batch, strict=True)]
 
-    grouped = batches(lengths, batch_tokens)
-    found = [0.0] * len(rows)
-    for batch, values in zip(grouped, share(grouped, score), strict=True):
-        for i, value in zip(batch, values, strict=True):
-            found[i] = value
-    return found
-
-
-def batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Group row numbers by length, the longest first, so that rows × longest row stays within `batch_tokens`.
-
-    A row that is longer than the budget stands alone. Each row number comes exactly once.
-    """
-    grouped: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if grouped and (len(grouped[-1]) + 1) * lengths[grouped[-1][0]] <= batch_tokens:
-            grouped[-1].append(i)
-        else:
-            grouped.append([i])
-    return grouped
+    return recalled_numbers(memory, ["\0".join(pair) for pair in pairs], lengths, batch_tokens, score)

@@ -1,5 +1,6 @@
 """LoRA (Hu et al. 2021) through peft, on a frozen model that four bits may hold (QLoRA, Dettmers et al. 2023)."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,6 +90,16 @@ def adapt(model: Any, lora: Lora) -> Any:
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config, autocast_adapter_dtype=True)
+
+
+def state(model: Any) -> str:
+    """The SHA-256 of the adapter's weights as they are now."""
+    from peft import get_peft_model_state_dict
+
+    whole = hashlib.sha256()
+    for name, weights in sorted(get_peft_model_state_dict(model).items()):
+        whole.update(name.encode() + weights.detach().float().cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()
 
 
 def save(model: Any, folder: Path) -> None:

@@ -1,9 +1,12 @@
 """Near duplicates: texts that share most of their character n-grams."""
 
 from array import array
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
+from mt.params import Key
 from mt.text import key, ngrams
 
 
@@ -51,3 +54,17 @@ class Index:
         near |= (smaller >= self._contained_ngrams) & (common >= self._contained * smaller)
         found = np.flatnonzero(near & (common > 0))
         return self._ids[found[0]] if len(found) else None
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """What counts as near everywhere, as preparation has it; for `Index`."""
+
+    ngram: Annotated[int, Key("prepare.ngram")]
+    near_duplicate: Annotated[float, Key("prepare.near_duplicate")]
+    contained: Annotated[float, Key("prepare.contained")]
+    contained_ngrams: Annotated[int, Key("prepare.contained_ngrams")]
+
+    def index(self) -> Index:
+        """An empty index."""
+        return Index(self.ngram, self.near_duplicate, self.contained, self.contained_ngrams)

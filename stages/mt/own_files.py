@@ -1,11 +1,11 @@
 """The readers `tsv` and `jsonl`: files of the user's own."""
 
-import json
 from collections.abc import Iterator
 
 from mt.errors import InputError
 from mt.reader import Request, Row, local_path
 from mt.segments import decoded_lines
+from mt.values import parsed
 
 
 def read_tsv(request: Request) -> Iterator[Row]:
@@ -32,8 +32,8 @@ def read_jsonl(request: Request) -> Iterator[Row]:
     """JSON Lines: one object a line with `id`, the texts, and `doc` where a document is named; the rest is left out."""
     for place, line in _lines(request):
         try:
-            segment = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            segment = parsed(line)
+        except ValueError as error:
             raise InputError(f"{place}: not JSON ({error}); write one JSON object a line") from error
         if not isinstance(segment, dict):
             raise InputError(f"{place}: not an object; write one with the keys {', '.join(('id', *request.texts))}")
@@ -44,8 +44,7 @@ def read_jsonl(request: Request) -> Iterator[Row]:
 def _lines(request: Request) -> Iterator[tuple[str, str]]:
     path = local_path(request)
     for number, line in decoded_lines(path):
-        # Some editors begin a file with a byte order mark, which belongs to no text.
-        yield f"{path}:{number}", line.removeprefix("\ufeff") if number == 1 else line
+        yield f"{path}:{number}", line
 
 
 def _check_width(place: str, columns: list[str], texts: tuple[str, ...], width: int) -> None:

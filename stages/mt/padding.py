@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from mt.errors import InputError
-from mt.files import read_json, write_json
+from mt.files import read_object, write_json
+from mt.loading import SAFE, as_data
 
 FILES = ("tokenizer_config.json", "special_tokens_map.json")
 
@@ -22,11 +23,12 @@ def give_padding(folder: Path, name: str) -> str | None:
         The token, or None where the tokenizer had one.
 
     Raises:
-        InputError: there is no unknown token that could be taken.
+        InputError: there is no unknown token that could be taken, or the tokenizer needs code of its own.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, fix_mistral_regex=False)
+    with as_data(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, fix_mistral_regex=False, **SAFE)
     ends = (None, tokenizer.eos_token_id)
     if tokenizer.pad_token_id not in ends:
         return None
@@ -38,6 +40,6 @@ def give_padding(folder: Path, name: str) -> str | None:
     token = str(tokenizer.unk_token)
     for file in (folder / one for one in FILES):
         if file.is_file() or file.name == FILES[0]:
-            content = read_json(file) if file.is_file() else {}
+            content = read_object(file) if file.is_file() else {}
             write_json(file, content | {"pad_token": token})
     return token

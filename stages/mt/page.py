@@ -6,20 +6,27 @@ from itertools import chain, combinations
 from typing import Any
 
 from mt.markdown import EMPTY, code, escape, image, table
-from mt.page_data import comet_section, corpus_section, noise_section, training_section
+from mt.page_data import comet_section, corpus_section, leakage_section, noise_section, training_section
 from mt.paper import paper_section
-from mt.results import SYSTEMS, TestsetResult, Training, development_metrics, is_built
+from mt.results import SYSTEMS, Leaks, TestsetResult, Training, development_metrics, is_built
 from mt.samples import Sample
 from mt.setup import Setup, comparisons, described, translator, unused
 from mt.wording import COMET, SIGNIFICANT, finding, interval, labels, number, p_value, signed, significant
 
+DEGENERATE = {
+    "degenerate": "of any kind",
+    "empty": "empty",
+    "repetition": "endless repetition",
+    "copy": "copy of the source",
+    "wrong_language": "wrong language",
+    "cut": "cut at the limit",
+}
+"""What is counted of a system → the heading of its column."""
+
 
 @dataclass(frozen=True)
 class Measured:
-    """All that the report is made of.
-
-    The last four are the JSON that comet, prepare, score and filter wrote.
-    """
+    """All that the report is made of; `comet` to `filter` are the JSON that comet, prepare, score and filter wrote."""
 
     setup: Setup
     testsets: Sequence[TestsetResult]
@@ -29,6 +36,7 @@ class Measured:
     prepared: Mapping[str, Any]
     noise: Mapping[str, Any]
     filter: Mapping[str, Any]
+    leakage: Sequence[Leaks]
 
     @property
     def metrics(self) -> list[str]:
@@ -63,6 +71,7 @@ def page(measured: Measured, plots: str) -> str:
         *_training(measured, plots),
         *noise_section(measured.noise, measured.filter, translator(measured.setup), plots),
         *corpus_section(measured.prepared),
+        *leakage_section(measured.leakage),
         *comet_section(measured.comet, measured.comet_name),
         *_method(measured),
     ]
@@ -106,7 +115,7 @@ def _scores(testset: TestsetResult, names: Mapping[str, str]) -> list[str]:
     rows = [
         [f"`{system}`"]
         + [interval(metric, result.scores[metric]) for metric in metrics]
-        + [str(result.empty), f"{100 * result.share:.1f} %"]
+        + [f"{100 * result.share:.1f} %"]
         for system, result in testset.systems.items()
     ]
     heads = [names[metric] for metric in metrics]
@@ -116,12 +125,23 @@ def _scores(testset: TestsetResult, names: Mapping[str, str]) -> list[str]:
     ]
     return [
         f"## Scores on {escape(testset.name)}",
-        f"{testset.segments:,} segments. Empty: hypotheses without text; `{testset.language}`: the share of hypotheses "
-        "that language ID finds to be in that language.",
-        table(["system", *heads, "empty", f"`{testset.language}`"], "l" + "r" * (len(metrics) + 2), rows),
+        f"{testset.segments:,} segments. `{testset.language}`: the share of hypotheses that language ID finds to be in "
+        "that language.",
+        table(["system", *heads, f"`{testset.language}`"], "l" + "r" * (len(metrics) + 1), rows),
         f"Every pair of systems; in bold where p < {SIGNIFICANT}.",
         table(["difference", *heads], "l" + "r" * len(metrics), differences),
+        "Degenerate hypotheses, by the limits of `evaluate.degenerate` in params.yaml. One may be of several kinds; "
+        "where its reference is of a kind too, it is not counted as that.",
+        _degenerate(testset),
     ]
+
+
+def _degenerate(testset: TestsetResult) -> str:
+    rows = [
+        [f"`{system}`", *(f"{result.degenerate[kind]:,}" for kind in DEGENERATE)]
+        for system, result in testset.systems.items()
+    ]
+    return table(["system", *DEGENERATE.values()], "l" + "r" * len(DEGENERATE), rows)
 
 
 def _difference(testset: TestsetResult, a: str, b: str, metric: str) -> str:

@@ -3,20 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mt.counts import MEASURES
 from mt.markdown import EMPTY, escape, image, table
-from mt.results import REVERSE, Training, is_built
+from mt.results import REVERSE, Leaks, Training, is_built
 from mt.wording import number
-
-PREPARED_KEYS = ("parallel", "splits.train.segments")
-NOISE_KEYS = ("segments", "empty", "features", "oracle.segments", "oracle.corpus_chrf", "oracle.similarity")
-FILTER_KEYS = ("read", "kept", "dropped", "reasons", "alone", "oracle.kept", "oracle.dropped", "rejected")
-"""What is read of those files."""
 
 TALLIED = ("parallel", "mono")
 """The corpora that preparation counts; mono only where it has a source of its own."""
-
-MEASURES = {"src_chars": 0, "tgt_chars": 0, "length_ratio": 3}
-"""What is known of a split's segments, and its decimals."""
 
 REJECTED_SHOWN = 1
 """Rejected segments that are shown of each reason; the stage's own file holds more."""
@@ -78,9 +71,8 @@ def noise_section(noise: Mapping[str, Any], filtered: Mapping[str, Any], transla
         f"{translator} translated {noise['segments']:,} monolingual segments; {100 * noise['empty']:.1f} % came "
         f"out empty. {_noise(noise['oracle'])}",
         table(["feature", "mean", "5 %", "median", "95 %"], "lrrrr", features),
-        "What each threshold took away, in the order in which they are tried; alone: what it would have taken by "
-        "itself.",
-        _falls(["threshold", "dropped", "left", "alone"], filtered),
+        "What each reason took away, in the order in which they are tried; alone: what it would have taken by itself.",
+        _falls(["reason", "dropped", "left", "alone"], filtered),
         image("Waterfall of the filter; the table above says the same", f"{plots}/filter.png"),
         *_compared(filtered["oracle"]),
         *_rejected(filtered),
@@ -105,6 +97,26 @@ def corpus_section(prepared: Mapping[str, Any]) -> list[str]:
         "The splits; characters and the ratio of target to source: the median, and in brackets where 95 % lie.",
         table(["split", "segments", "source characters", "target characters", "ratio"], "lrrrr", splits),
     ]
+
+
+def leakage_section(leakage: Sequence[Leaks]) -> list[str]:
+    """What was held to the test sets, and what is near to them; a table only of files in which something is."""
+    names = list(leakage[0].testsets)
+    leaks = sum(one.leaks for one in leakage)
+    found = {0: "no segment is", 1: "1 segment is"}.get(leaks, f"{leaks:,} segments are")
+    blocks = [
+        f"All that is learnt from, {sum(one.segments for one in leakage):,} segments in {len(leakage)} files, was held "
+        f"on each side to both sides of the test sets, {', '.join(map(escape, names))}: {found} near to a test segment."
+    ]
+    if leaks:
+        rows = [
+            [escape(one.file), f"{one.segments:,}", f"{one.leaks:,}", *(f"{one.testsets[name]:,}" for name in names)]
+            for one in leakage
+            if one.leaks
+        ]
+        head = ["file", "segments", "near to a test segment", *(f"of {escape(name)}" for name in names)]
+        blocks.append(table(head, "l" + "r" * (len(head) - 1), rows))
+    return blocks
 
 
 def comet_section(measured: Mapping[str, Any], name: str) -> list[str]:
@@ -171,7 +183,7 @@ def _compared(oracle: Mapping[str, Any]) -> list[str]:
         [name, f"{side['segments']:,}", _known(side["chrf"], 2), _known(side["similarity"], 4)] for name, side in sides
     ]
     return [
-        "The kept and the dropped against the set-aside source sentences, which no threshold sees:",
+        "The kept and what the thresholds dropped against the set-aside source sentences, which no threshold sees:",
         table(["", "segments", "mean chrF", "mean similarity"], "lrrr", rows),
     ]
 
@@ -181,14 +193,20 @@ def _rejected(filtered: Mapping[str, Any]) -> list[str]:
     for segment in filtered["rejected"]:
         rows = shown[segment["reason"]]
         if len(rows) < REJECTED_SHOWN:
-            value = f"{segment['value']:.4g} (threshold {segment['threshold']:.4g})"
             src = escape(segment["src"]) or EMPTY
-            rows.append([escape(segment["reason"]), value, src, escape(segment["tgt"])])
+            rows.append([escape(segment["reason"]), _why(segment), src, escape(segment["tgt"])])
     rows = [row for reason in filtered["reasons"] for row in shown[reason]]
     if not rows:
         return []
-    head = ["threshold", "value", "synthetic source", "target"]
+    head = ["reason", "value", "synthetic source", "target"]
     return ["One rejected segment of each reason:", table(head, "llll", rows)]
+
+
+def _why(segment: Mapping[str, Any]) -> str:
+    """The value that failed its threshold; of a leak, which no threshold decides, the test segment."""
+    if "near" in segment:
+        return f"near to {escape(segment['near'])}"
+    return f"{segment['value']:.4g} (threshold {segment['threshold']:.4g})"
 
 
 def _known(value: float | None, digits: int) -> str:

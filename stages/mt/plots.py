@@ -25,6 +25,7 @@ LOOKS = {
 }
 INK, MUTED, GRID = "#1c1c1c", "#5f5f5f", "#d9d9d9"
 STYLE: dict[str, Any] = {
+    "text.parse_math": False,
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 10,

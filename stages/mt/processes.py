@@ -5,7 +5,10 @@ torch.distributed.
 """
 
 import atexit
+import ctypes
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +28,8 @@ SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"
 
 PATIENCE = timedelta(days=1)
 """How long one process waits for the others. Shares are unequal, and the launcher itself ends all when one dies."""
+
+PR_SET_PDEATHSIG = 1
 
 GRACE_SECONDS = 5
 """Time for the launcher to see that the main process has failed, and to end the others."""
@@ -47,6 +52,11 @@ def is_main() -> bool:
     return index() == 0
 
 
+def beside_main() -> bool:
+    """Whether this process runs on the main one's host, as its number on its own host tells."""
+    return not _launched() or _state().local_process_index == index()
+
+
 def device() -> "torch.device":
     """Where this process keeps its models: a GPU of its own where there is one."""
     import torch
@@ -55,6 +65,31 @@ def device() -> "torch.device":
         own: torch.device = _state().device
         return own if own.type != "cpu" else torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def place() -> str:
+    """What does the work, and may change its last bits: the GPU by its name, or the CPU's instructions and threads."""
+    import torch
+
+    own = device()
+    if own.type == "cuda":
+        return torch.cuda.get_device_name(own)
+    return f"cpu, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+
+
+def group() -> int:
+    """The process group of the stage; a launcher gives each of its processes one of its own."""
+    return os.getpgid(os.getppid()) if _launched() else os.getpgrp()
+
+
+def end_with_launcher() -> None:
+    """Have Linux kill this process as soon as the launcher that started it has ended.
+
+    A launcher that is killed outright cannot end its processes, and they are no part of its process group: they would
+    go on beside the next run, in the same files. See prctl(2), PR_SET_PDEATHSIG.
+    """
+    if _launched() and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def share(work: Sequence[T], do: Callable[[T], R]) -> list[R]:

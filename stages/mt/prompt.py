@@ -1,18 +1,20 @@
 """The text that a language model reads: one template, filled for training, for prompting with examples, or neither.
 
-A template holds {src} and, after it, {tgt}; what stands between {tgt} and its end begins with a line break, so that a
-translation ends where its line ends. Before {tgt}, white space belongs to the continuation: a word and the space in
-front of it are one token in the vocabularies of language models.
+A template holds {src} and, after it, {tgt}, and may hold {src_language} and {tgt_language}; braces hold nothing else.
+What stands between {tgt} and its end begins with a line break, so that a translation ends where its line ends. Before
+{tgt}, white space belongs to the continuation: a word and the space in front of it are one token in the vocabularies of
+language models.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from string import Formatter
 
 from mt.errors import InputError
 from mt.segments import Segment
 
 NAMES = {"de": "German", "en": "English", "fr": "French", "ja": "Japanese", "ko": "Korean", "zh": "Chinese"}
+_BRACES = re.compile(r"\{(\w+)\}|[{}]", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,12 @@ def check_template(template: str) -> None:
     Raises:
         ValueError: says what to write instead.
     """
-    named = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+    named = _BRACES.findall(template)
+    known = "src, tgt, src_language and tgt_language"
+    if "" in named:
+        raise ValueError(f"template: braces hold a bare name, such as {{src}}, and nothing else; use {known}")
     if unknown := set(named) - {"src", "tgt", "src_language", "tgt_language"}:
-        raise ValueError(f"template: {{{min(unknown)}}} is unknown; use src, tgt, src_language and tgt_language")
+        raise ValueError(f"template: {{{min(unknown)}}} is unknown; use {known}")
     if named.count("src") != 1 or named.count("tgt") != 1 or named.index("tgt") < named.index("src"):
         raise ValueError("template: must hold {src} once and, after it, {tgt} once")
     if not template.partition("{tgt}")[2].startswith("\n"):

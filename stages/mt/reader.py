@@ -1,12 +1,15 @@
 """What a reader of corpora is asked and what it gives; `mt.corpora` lists the readers."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
-from mt.archives import Archive, check_sha256
+from mt.archives import Archive
 from mt.errors import InputError
+from mt.pins import check_sha256
 from mt.prompt import Languages
 from mt.segments import Segment
 
@@ -43,7 +46,9 @@ class WikiCorpus:
     max_malformed: float
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("https://", "http://")) or self.url.endswith("/"):
+        parts = urlsplit(self.url)
+        name = PurePosixPath(parts.path).name
+        if parts.scheme not in ("https", "http") or not parts.hostname or not re.fullmatch(r"\w[\w.+-]*", name):
             raise ValueError(f"url: {self.url!r} must begin with https:// or http:// and end in a file's name")
         if self.sha256 is not None:
             check_sha256(self.sha256)

@@ -1,16 +1,16 @@
 """What the stages before the report measured, read and checked: scores with their tests, and training by epoch."""
 
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
+from mt.degenerate import COUNTS
 from mt.errors import InputError
-from mt.files import read_json
-
-T = TypeVar("T")
+from mt.files import read_json, shaped
+from mt.values import Maybe
 
 SYSTEMS = ("baseline", "bt", "ft", "ft_bt")
 """The four systems of the study, in the order in which they are shown."""
@@ -21,20 +21,28 @@ REVERSE = "reverse"
 TRAINED = (REVERSE, *SYSTEMS[1:])
 """What is fine-tuned: the reverse model, and every system but the baseline."""
 
-BUILT_KEYS = (
-    "pairs",
-    "held_out",
-    "ranking_accuracy",
-    "ranking_pairs",
-    "accuracy_by_kind",
-    "score_by_kind",
-    "pearson",
-    "spearman",
-)
+SCORE = {"value": float, "low": float, "high": float}
+PAIRED = {"a": str, "b": str, "metric": str, "difference": float, "p": float}
+TESTSET = {"signatures": {"bleu": str, "chrf": str, str: str}, "systems": {"baseline": {str: object}}}
+EPOCH = {"epoch": int, "loss": float, "best": bool, "chrf": Maybe(float), str: object}
+LOG = {"notes": [str]}
+TRAINED_LOG = {**LOG, "steps": int, "planned_steps": int, "segments": {"kept": int, "dropped": {str: int}}}
+LEAKS = {"segments": int, "leaks": int, "testsets": {str: {"leaks": int}}}
+"""Shapes of what is read, see `mt.values.check`."""
+
+BUILT = {
+    **dict.fromkeys(("pairs", "held_out", "ranking_pairs"), int),
+    **dict.fromkeys(("ranking_accuracy", "pearson", "spearman"), float),
+    "accuracy_by_kind": {str: float},
+    "score_by_kind": {str: float},
+}
 """What is measured of a COMET checkpoint that is built here, a stand-in."""
 
-PUBLISHED_KEYS = ("checkpoint", "repo", "revision")
+PUBLISHED = dict.fromkeys(("checkpoint", "repo", "revision"), str)
 """What is told of a published one instead."""
+
+METRIC = re.compile(r"bleu|chrf|comet_[\w.-]{1,100}", re.ASCII)
+"""Names of metrics, which become names of files."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,13 @@ class Score:
 
 @dataclass(frozen=True)
 class SystemResult:
-    """One system on one test set: `model` is the revision; `scores` by metric; `empty` counts hypotheses without text;
-    `share` is that of the hypotheses which language ID finds to be in the target language.
+    """One system on one test set: `model` is the revision; `scores` by metric; `degenerate` counts hypotheses, its keys
+    are `mt.degenerate.COUNTS`; `share` is that of the hypotheses which language ID finds to be in the target language.
     """
 
     model: str
     scores: dict[str, Score]
-    empty: int
+    degenerate: dict[str, int]
     share: float
 
 
@@ -118,6 +126,16 @@ class Training:
     log: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Leaks:
+    """One file that is learnt from: how many of its segments are near to a test segment, in all and by test set."""
+
+    file: str
+    segments: int
+    leaks: int
+    testsets: dict[str, int]
+
+
 def metric_order(metrics: Sequence[str]) -> list[str]:
     """BLEU and chrF first, then COMET by name."""
     known = ["bleu", "chrf"]
@@ -135,33 +153,31 @@ def read_testset(path: Path) -> TestsetResult:
     Raises:
         InputError: it is missing, or a key that the report needs is.
     """
-    tree = read_json(path)
-    signatures = need(tree, "signatures", dict, path)
-    metrics = metric_order(list(signatures))
-    found = need(tree, "systems", dict, path)
-    if unknown := set(found) ^ set(SYSTEMS):
-        raise InputError(f"{path}: systems: {min(unknown)} is missing or unknown; the systems are {', '.join(SYSTEMS)}")
-    language = _language(need(found, "baseline", dict, path), metrics, path)
-    systems = {name: _system(need(found, name, dict, path), metrics, language, path) for name in SYSTEMS}
-    drawn = need(tree, "bootstrap", dict, path)
-    segments = need(tree, "segments", int, path)
-    segment_scores = need(tree, "segment_scores", dict, path)
-    for system in SYSTEMS:
-        for metric, values in need(segment_scores, system, dict, path).items():
+    tree = shaped(read_json(path), TESTSET, path)
+    metrics = metric_order(list(tree["signatures"]))
+    _check_metrics(metrics, path)
+    if unknown := set(tree["systems"]) ^ set(SYSTEMS):
+        raise InputError(
+            f"{path}: systems: {min(unknown):.100} is missing or unknown; the systems are {', '.join(SYSTEMS)}"
+        )
+    language = _language(tree["systems"]["baseline"], metrics, path)
+    shaped(tree, _testset(metrics, language), path)
+    segments, name = tree["segments"], tree["testset"]
+    for system, by_metric in tree["segment_scores"].items():
+        for metric, values in by_metric.items():
             if len(values) != segments:
                 raise InputError(f"{path}: segment_scores.{system}.{metric}: not {segments} scores; run `dvc repro`")
-    name = need(tree, "testset", str, path)
     if name != path.stem:
-        raise InputError(f"{path}: testset: is {name}, not {path.stem}; remove the file and run `dvc repro`")
+        raise InputError(f"{path}: testset: is {name:.100}, not {path.stem}; remove the file and run `dvc repro`")
     return TestsetResult(
         name=name,
         segments=segments,
         language=language,
-        bootstrap=Bootstrap(need(drawn, "samples", int, path), need(drawn, "confidence", float, path)),
-        signatures={metric: signatures[metric] for metric in metrics},
-        systems=systems,
-        tests=_tests(need(tree, "paired", list, path), metrics, path),
-        segment_scores=segment_scores,
+        bootstrap=Bootstrap(tree["bootstrap"]["samples"], tree["bootstrap"]["confidence"]),
+        signatures={metric: tree["signatures"][metric] for metric in metrics},
+        systems={name: _system(tree["systems"][name], metrics, language) for name in SYSTEMS},
+        tests=_tests(tree["paired"], metrics, path),
+        segment_scores=tree["segment_scores"],
     )
 
 
@@ -171,80 +187,87 @@ def read_training(folder: Path, system: str) -> Training:
     Raises:
         InputError: one is missing or lacks a key that the report needs.
     """
-    path = folder / "epochs.json"
+    path, log = folder / "epochs.json", folder / "log.json"
     epochs = []
-    for row in read_json(path):
-        scores = {key: float(value) for key, value in row.items() if key == "chrf" or key.startswith("comet_")}
-        loss = float(need(row, "loss", float, path))
-        if not all(map(math.isfinite, (loss, *scores.values()))):
-            raise InputError(f"{path}: epoch {row.get('epoch')}: not a finite number; lower the learning rate")
-        epochs.append(Epoch(need(row, "epoch", int, path), loss, scores, need(row, "best", bool, path)))
+    for row in shaped(read_json(path), [EPOCH], path):
+        metrics = [key for key in row if key == "chrf" or key.startswith("comet_")]
+        _check_metrics(metrics, path)
+        shaped(row, dict.fromkeys(metrics, float), path)
+        scores = {metric: float(row[metric]) for metric in metrics}
+        epochs.append(Epoch(row["epoch"], float(row["loss"]), scores, row["best"]))
     if not epochs and system != REVERSE:
         raise InputError(f"{path}: holds no epoch; run `dvc repro` again")
-    return Training(system, epochs, read_json(folder / "log.json"))
+    return Training(system, epochs, shaped(read_json(log), TRAINED_LOG if epochs else LOG, log))
+
+
+def read_leakage(path: Path) -> list[Leaks]:
+    """Read what `leakage` found in every file that is learnt from; all were held to the same test sets.
+
+    Raises:
+        InputError: it is missing, tells of no file, or a key that the report needs is missing.
+    """
+    tree = shaped(read_json(path), {str: LEAKS}, path)
+    if not tree:
+        raise InputError(f"{path}: tells of no file; remove it and run `dvc repro`")
+    found = [
+        Leaks(file, one["segments"], one["leaks"], {name: counts["leaks"] for name, counts in one["testsets"].items()})
+        for file, one in tree.items()
+    ]
+    if any(list(one.testsets) != list(found[0].testsets) for one in found):
+        raise InputError(f"{path}: not all files were held to the same test sets; run `dvc repro` again")
+    return found
 
 
 def read_comet(path: Path) -> dict[str, Any]:
-    """Read what is known of the COMET checkpoint: BUILT_KEYS of one that is built here, else PUBLISHED_KEYS.
+    """Read what is known of the COMET checkpoint: BUILT of one that is built here, else PUBLISHED.
 
     Raises:
         InputError: it is missing, no object, or lacks a key.
     """
-    tree = read_json(path)
-    return read_keys(path, BUILT_KEYS if is_built(tree) else PUBLISHED_KEYS)
+    tree = shaped(read_json(path), {}, path)
+    found: dict[str, Any] = shaped(tree, BUILT if is_built(tree) else PUBLISHED, path)
+    if is_built(tree):
+        shaped(tree, {"accuracy_by_kind": dict.fromkeys(tree["score_by_kind"], float)}, path)
+    return found
 
 
 def is_built(comet: Any) -> bool:
     """Whether a COMET checkpoint is built here: that is so where its ranking was measured, whatever its name."""
-    return isinstance(comet, dict) and any(key in comet for key in BUILT_KEYS)
+    return isinstance(comet, dict) and any(key in comet for key in BUILT)
 
 
-def read_keys(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    """Read a JSON object that has `keys`; `a.b` is the key b of the object under a.
-
-    Raises:
-        InputError: it is missing, no object, or lacks one.
-    """
-    tree = read_json(path)
-    for key in keys:
-        inner = tree
-        for part in key.split("."):
-            if not isinstance(inner, dict) or part not in inner:
-                raise InputError(f"{path}: {key}: missing; remove the file and run `dvc repro`")
-            inner = inner[part]
-    return cast("dict[str, Any]", tree)
+def _testset(metrics: Sequence[str], language: str) -> dict[Any, Any]:
+    """The shape of a test set's scores."""
+    system = {"model": str, language: float, **dict.fromkeys(COUNTS, int), **dict.fromkeys(metrics, SCORE)}
+    by_segment = {metric: [float] for metric in metrics if metric != "bleu"}
+    return {
+        "testset": str,
+        "segments": int,
+        "bootstrap": {"samples": int, "confidence": float},
+        "systems": dict.fromkeys(SYSTEMS, system),
+        "paired": [PAIRED],
+        "segment_scores": dict.fromkeys(SYSTEMS, by_segment),
+    }
 
 
-def need(tree: Any, key: str, kind: type[T], path: Path) -> T:
-    """The value of `key`, which has the type `kind`.
-
-    Raises:
-        InputError: it is missing or of another type.
-    """
-    value = tree.get(key) if isinstance(tree, dict) else None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return cast("T", float(value))
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InputError(f"{path}: {key}: missing, or no {kind.__name__}; remove the file and run `dvc repro`")
-    return value
-
-
-def _system(tree: dict[str, Any], metrics: Sequence[str], language: str, path: Path) -> SystemResult:
-    scores = {}
+def _check_metrics(metrics: Sequence[str], path: Path) -> None:
     for metric in metrics:
-        score = need(tree, metric, dict, path)
-        scores[metric] = Score(*(need(score, key, float, path) for key in ("value", "low", "high")))
+        if not METRIC.fullmatch(metric):
+            raise InputError(f"{path}: {metric!r:.100} is no metric; remove the file and run `dvc repro`")
+
+
+def _system(tree: dict[str, Any], metrics: Sequence[str], language: str) -> SystemResult:
     return SystemResult(
-        model=need(tree, "model", str, path),
-        scores=scores,
-        empty=need(tree, "empty", int, path),
-        share=need(tree, language, float, path),
+        model=tree["model"],
+        scores={metric: Score(*(float(tree[metric][bound]) for bound in SCORE)) for metric in metrics},
+        degenerate={kind: tree[kind] for kind in COUNTS},
+        share=float(tree[language]),
     )
 
 
 def _language(tree: dict[str, Any], metrics: Sequence[str], path: Path) -> str:
     """The key that is no metric's and no count's: the share in the target language stands under its code."""
-    found = sorted(set(tree) - {"model", "empty", *metrics})
+    found = sorted(set(tree) - {"model", *COUNTS, *metrics})
     if len(found) != 1:
         raise InputError(
             f"{path}: systems.baseline: no share in one target language; remove the file and run `dvc repro`"
@@ -255,8 +278,7 @@ def _language(tree: dict[str, Any], metrics: Sequence[str], path: Path) -> str:
 def _tests(rows: Sequence[Any], metrics: Sequence[str], path: Path) -> dict[tuple[str, str, str], PairedTest]:
     tests = {}
     for row in rows:
-        a, b, metric = (need(row, key, str, path) for key in ("a", "b", "metric"))
-        tests[a, b, metric] = PairedTest(need(row, "difference", float, path), need(row, "p", float, path))
+        tests[row["a"], row["b"], row["metric"]] = PairedTest(float(row["difference"]), float(row["p"]))
     for a, b in combinations(SYSTEMS, 2):
         for metric in metrics:
             if (a, b, metric) not in tests and (b, a, metric) not in tests:

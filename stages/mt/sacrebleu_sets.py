@@ -1,6 +1,9 @@
 """The reader `sacrebleu:<set>`: the test sets that sacreBLEU knows, such as WMT's."""
 
 import html
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
@@ -8,6 +11,15 @@ from typing import Any
 
 from mt.errors import InputError
 from mt.reader import Request, Row, row
+from mt.segments import decoded_lines
+
+_FAULTS = (
+    *(OSError, SystemExit, HTTPException, EOFError),
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+)
+"""What sacreBLEU does where a set cannot be had: it exits where the MD5 is another; archives; SyntaxError is XML's, and
+the rest comes from files that are not as it takes them to be."""
 
 
 def read_sacrebleu(request: Request) -> Iterator[Row]:
@@ -48,8 +60,7 @@ def _files(dataset: Any, pair: str) -> dict[str, Path]:
     try:
         fields = dict(zip(dataset.fieldnames(pair), dataset.get_files(pair), strict=True))
         references = sorted(dataset.get_reference_files(pair))
-    # It exits where the MD5 is another, and waits for a lock; SyntaxError is XML's.
-    except (OSError, SystemExit, SyntaxError, HTTPException, LockException) as error:
+    except (*_FAULTS, LockException) as error:
         raise InputError(_by_hand(dataset, error)) from error
     files = {"src": fields["src"], "tgt": references[0], **({"doc": fields["docid"]} if "docid" in fields else {})}
     return {key: Path(file) for key, file in files.items()}
@@ -67,5 +78,4 @@ def _by_hand(dataset: Any, error: BaseException) -> str:
 
 
 def _lines(file: Path, escaped: bool) -> list[str]:
-    text = file.read_text(encoding="utf-8").removesuffix("\n")
-    return [html.unescape(line) if escaped else line for line in text.split("\n")]
+    return [html.unescape(line) if escaped else line for _, line in decoded_lines(file)]

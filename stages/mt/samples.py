@@ -84,6 +84,6 @@ def _read(path: Path, testset: TestsetResult) -> list[Segment]:
     if len(segments) != testset.segments:
         raise InputError(f"{path}: {len(segments)} segments where {testset.segments} were scored; run `dvc repro`")
     for line, segment in enumerate(segments, start=1):
-        if not isinstance(segment.get("hyp"), str):
+        if "hyp" not in segment:
             raise InputError(f"{path}:{line}: 'hyp' must be text, empty or not; run `dvc repro` to make it")
     return segments

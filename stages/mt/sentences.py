@@ -1,12 +1,17 @@
 """Running text into sentences."""
 
 import re
+from collections import Counter
+from itertools import accumulate
 
 from mt.errors import InputError
 
 _LINE = re.compile("[\r\n\u2028\u2029]+")
 _CLOSES = dict(zip("」』）】》〉〕］｝”", "「『（【《〈〔［｛“", strict=True))
+_OPENS = frozenset(_CLOSES.values())
 _END = re.compile(r"[.!?…。．！？｡][\"'”’)\]" + "".join(_CLOSES) + "]*$")
+_LONGEST = 20_000
+"""Characters of the longest line that is split: for a hostile one, sentencex takes time as the square of that."""
 _GOES_ON = re.compile(
     "(?!とても|ところ|とき|でも|はい|もう|もし|もちろん|やがて|やはり|だが|だから)(?:[とをがはにでのもへやだ]|って|など)"
 )
@@ -22,6 +27,8 @@ def sentences(text: str, language: str) -> list[str]:
     - behind such a pair where a particle goes on with the sentence, as と does there, nor
     - at a full stop in the middle of a word (U.S.A.).
 
+    A line of more than 20,000 characters is no running text, and is given whole.
+
     Args:
         text: of any length.
         language: ISO 639-1.
@@ -35,6 +42,9 @@ def sentences(text: str, language: str) -> list[str]:
         raise InputError("sentencex, which splits text into sentences, is missing; pip install '.[hub]'") from error
     found = []
     for line in filter(None, (line.strip() for line in _LINE.split(text))):
+        if len(line) > _LONGEST:
+            found.append(line)
+            continue
         start = end = 0
         inside = _inside_brackets(line)
         for piece in segment(language, line):
@@ -52,16 +62,20 @@ def is_sentence(text: str) -> bool:
 
 def _inside_brackets(line: str) -> list[bool]:
     """For each character, whether it stands behind the opening bracket of a pair, up to and with the closing one."""
-    inside = [False] * len(line)
+    change = [0] * (len(line) + 1)
     open_at: list[int] = []
+    open_now: Counter[str] = Counter()
     for position, character in enumerate(line):
-        if character in _CLOSES.values():
+        if character in _OPENS:
             open_at.append(position)
-        elif character in _CLOSES and _CLOSES[character] in (line[i] for i in open_at):
-            while line[start := open_at.pop()] != _CLOSES[character]:
-                pass
-            inside[start + 1 : position + 1] = [True] * (position - start)
-    return inside
+            open_now[character] += 1
+        elif open_now[wanted := _CLOSES.get(character, "")]:
+            while line[start := open_at.pop()] != wanted:
+                open_now[line[start]] -= 1
+            open_now[wanted] -= 1
+            change[start + 1] += 1
+            change[position + 1] -= 1
+    return [depth > 0 for depth in accumulate(change)]
 
 
 def _goes_on(line: str, end: int) -> bool:

@@ -7,23 +7,23 @@ forced first token, are not served: no token is forced, and they write what lang
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from mt.decode import Decoding, halving, row_limits
+from mt.batched import halving
+from mt.decode import Decoding, row_limits
 from mt.errors import InputError
-from mt.files import read_json
-from mt.lm import Precision, batches, digest
-from mt.processes import count, device, index, is_main, share
+from mt.files import digests, read_object
+from mt.lm import Precision, digest
+from mt.loading import PROVENANCE, SAFE, as_data, check_weights, pretrained
+from mt.memory import Translation
+from mt.processes import device
+from mt.recall import open_memory, recalled, recalled_numbers
 from mt.segments import Segment
 
 if TYPE_CHECKING:
     import torch
-
-R = TypeVar("R")
 
 
 def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
@@ -39,24 +39,27 @@ def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
     import torch
     from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
-    if read_json(folder / "provenance.json")["format"] == "none":
+    if read_object(folder / PROVENANCE).get("format") == "none":
         raise InputError(
             f"{folder}: holds no model, and reverse.model is seq2seq; in params.yaml write models.reverse.name, "
             "license, format: hub, repo (such as Helsinki-NLP/opus-mt-ja-en) and revision, or reverse.model: lora"
         )
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    check_weights(folder)
+    with as_data(folder):
+        config = AutoConfig.from_pretrained(folder, **SAFE)
     if not config.is_encoder_decoder:
         raise InputError(
             f"{folder}: {config.model_type} is no sequence-to-sequence model; in params.yaml name one in "
             "models.reverse, such as Helsinki-NLP/opus-mt-ja-en"
         )
-    with warnings.catch_warnings():
+    with as_data(folder), warnings.catch_warnings():
         # Marian's tokenizer asks for a normaliser of punctuation that it then never calls.
         warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    model = AutoModelForSeq2SeqLM.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=getattr(torch, precision)
-    )
+        tokenizer = AutoTokenizer.from_pretrained(folder, **SAFE)
+        model = pretrained(AutoModelForSeq2SeqLM, folder, (), dtype=getattr(torch, precision))
+        if None in (tokenizer.pad_token_id, tokenizer.eos_token_id, model.generation_config.decoder_start_token_id):
+            mend = "name another model in models.reverse"
+            raise InputError(f"{folder}: has no token to pad, to end or to begin a translation with; {mend}")
     return model.to(device()).eval(), tokenizer
 
 
@@ -81,6 +84,8 @@ class Seq2Seq:
         self._start = self._model.generation_config.decoder_start_token_id
         self._positions = getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize
         self.revision = f"seq2seq:{digest(folder)}"
+        files = {"seq2seq": digests(folder)}
+        self._identity = {"revision": self.revision, "precision": precision, "files": files}
         if decoding.max_new_tokens > self._positions:
             raise InputError(
                 f"params.yaml: backtranslate.decode.max_new_tokens: {decoding.max_new_tokens} is more than the "
@@ -94,10 +99,14 @@ class Seq2Seq:
         limits = [self._decoding.limit(len(text) - ends) for text in texts]
         costs = [(len(text) + limit) * self._decoding.beams for text, limit in zip(texts, limits, strict=True)]
 
-        def write(rows: list[int]) -> list[str]:
-            return self._generate([texts[i] for i in rows], [limits[i] for i in rows], rows[0])
+        asked = [segment["tgt"] for segment in segments]
 
-        return self._each(write, costs)
+        def write(rows: list[int]) -> list[Translation]:
+            return self._generate([texts[i] for i in rows], [limits[i] for i in rows], [asked[i] for i in rows])
+
+        with open_memory(self._identity, self._decoding) as memory:
+            made = recalled(memory, asked, costs, self._decoding.batch_tokens, lambda rows: halving(write, rows))
+        return [one.text for one in made]
 
     def logprobs(self, segments: Sequence[Segment], sources: Sequence[str]) -> list[float]:
         """See `Translator.logprobs`; padding, which is never written, gets no probability."""
@@ -109,7 +118,11 @@ class Seq2Seq:
         def score(rows: list[int]) -> list[float]:
             return self._score([texts[i] for i in rows], [targets[i] for i in rows])
 
-        return self._each(score, costs)
+        asked = ["\0".join((segment["tgt"], source)) for segment, source in zip(segments, sources, strict=True)]
+        with open_memory(self._identity, self._decoding) as memory:
+            return recalled_numbers(
+                memory, asked, costs, self._decoding.batch_tokens, lambda rows: halving(score, rows)
+            )
 
     def _source_ids(self, segments: Sequence[Segment]) -> list[list[int]]:
         found: list[list[int]] = [self._tokenizer(segment["tgt"]).input_ids for segment in segments]
@@ -121,33 +134,13 @@ class Seq2Seq:
                 )
         return found
 
-    def _each(self, do: Callable[[list[int]], list[R]], costs: list[int]) -> list[R]:
-        """Do every row, in batches that are shared over the processes; the results stand in the order of the rows."""
-        grouped = batches(costs, self._decoding.batch_tokens)
-        mine = sum(map(len, grouped[index() :: count()]))
-        with tqdm(total=mine, unit="segment", desc="reverse", delay=2, disable=not is_main()) as bar:
-
-            def batch(rows: list[int]) -> list[R]:
-                results = halving(do, rows)
-                bar.update(len(rows))
-                return results
-
-            done = share(grouped, batch)
-        found = {
-            i: result
-            for rows, results in zip(grouped, done, strict=True)
-            for i, result in zip(rows, results, strict=True)
-        }
-        return [found[i] for i in range(len(costs))]
-
-    def _generate(self, texts: list[list[int]], limits: list[int], salt: int) -> list[str]:
+    def _generate(self, texts: list[list[int]], limits: list[int], asked: list[str]) -> list[Translation]:
         import torch
         from transformers import GenerationConfig, StoppingCriteriaList
 
         decoding = self._decoding
-        sampling = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
         config = GenerationConfig(
-            **(sampling if decoding.strategy == "sampling" else {"do_sample": False}),
+            do_sample=False,
             max_new_tokens=max(limits),
             num_beams=decoding.beams,
             suppress_tokens=[self._pad],
@@ -156,17 +149,16 @@ class Seq2Seq:
             pad_token_id=self._pad,
             decoder_start_token_id=self._start,
         )
-        place = self._model.device
-        with torch.random.fork_rng([place] if place.type == "cuda" else []), torch.inference_mode():
-            torch.manual_seed(decoding.seed + salt)
+        with torch.inference_mode():
             written = self._model.generate(
                 self._padded(texts, self._pad),
                 attention_mask=self._padded([[1] * len(text) for text in texts], 0),
                 generation_config=config,
                 use_model_defaults=False,
+                logits_processor=decoding.processors(asked, max(limits), 1, self._model.device),
                 stopping_criteria=StoppingCriteriaList([row_limits(limits, 1)]),
             )
-        return [self._text(row) for row in written[:, 1:].tolist()]
+        return [self._made(row) for row in written[:, 1:].tolist()]
 
     def _score(self, texts: list[list[int]], targets: list[list[int]]) -> list[float]:
         import torch
@@ -189,6 +181,7 @@ class Seq2Seq:
         longest = max(map(len, rows))
         return torch.tensor([row + [fill] * (longest - len(row)) for row in rows], device=self._model.device)
 
-    def _text(self, ids: list[int]) -> str:
-        whole = ids[: ids.index(self._end)] if self._end in ids else ids
-        return " ".join(self._tokenizer.decode(whole, skip_special_tokens=True).split())
+    def _made(self, ids: list[int]) -> Translation:
+        ended = self._end in ids
+        whole = ids[: ids.index(self._end)] if ended else ids
+        return Translation(" ".join(self._tokenizer.decode(whole, skip_special_tokens=True).split()), cut=not ended)

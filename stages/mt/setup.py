@@ -43,6 +43,7 @@ class Setup:
         corpus: the kind of source that the genuine pairs are from.
         shots: how many examples a system that is trained on nothing is prompted with.
         reverse: what translates the monolingual text: an adapter, the prompted base model, or another model.
+        reverse_shots: how many examples that base model is prompted with.
         reverse_model: the name of that other model.
     """
 
@@ -55,6 +56,7 @@ class Setup:
     corpus: Annotated[str, Key("corpora.parallel.source")]
     shots: Annotated[int, Key("prompt.shots")]
     reverse: Annotated[Literal["lora", "prompted", "seq2seq"], Key("reverse.model")]
+    reverse_shots: Annotated[int, Key("reverse.shots")]
     reverse_model: Annotated[str, Key("models.reverse.name")]
 
 
@@ -84,7 +86,7 @@ def translator(setup: Setup) -> str:
         case "lora":
             return "The reverse model"
         case "prompted":
-            return f"The base model, prompted {_examples(setup.shots)},"
+            return f"The base model, prompted {_examples(setup.reverse_shots)},"
         case "seq2seq":
             return f"The model {code(setup.reverse_model)}"
 

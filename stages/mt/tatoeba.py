@@ -1,10 +1,12 @@
 """The reader `tatoeba`."""
 
 from collections.abc import Iterator
+from io import BytesIO
 
 from mt.archives import member_bytes
 from mt.errors import InputError
 from mt.reader import Request, Row, sides
+from mt.segments import decoded
 
 
 def read_tatoeba(request: Request) -> Iterator[Row]:
@@ -14,15 +16,9 @@ def read_tatoeba(request: Request) -> Iterator[Row]:
     sentence, its English, and more languages; `-` where there is none.
     """
     for archive in request.corpus.archives:
-        lines = member_bytes(archive, request.cache).removesuffix(b"\n").split(b"\n")
-        for number, line in enumerate(lines, start=1):
-            place = f"{archive.file}/{archive.member}:{number}"
-            try:
-                columns = line.decode("utf-8").split("\t")
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    f"{place}: byte {error.start + 1} is not UTF-8; pin an archive that is whole"
-                ) from error
+        name = f"{archive.file}/{archive.member}"
+        for number, line in decoded(BytesIO(member_bytes(archive, request.cache)), name):
+            place, columns = f"{name}:{number}", line.split("\t")
             if len(columns) < 3:
                 raise InputError(f"{place}: has {len(columns)} columns, not an id, Japanese and English; pin another")
             texts = sides("tatoeba", {"en": columns[2], "ja": columns[1]}, request.languages)

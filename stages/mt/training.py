@@ -1,12 +1,15 @@
 """Fine-tuning through transformers' Trainer: a loss on target tokens only, the same on one process and on many."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
+from mt.loading import as_data
 from mt.processes import count, index
 from mt.rows import IGNORED, Example, Order, blank, collate
 from mt.schedule import Schedule, accumulation
@@ -43,6 +46,23 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
         else:
             loss = loss / num_items_in_batch * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with as_data(Path(resume_from_checkpoint).parent):
+            TrainerState.load_from_json(str(Path(resume_from_checkpoint) / TRAINER_STATE_NAME))
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with as_data(Path(checkpoint).parent) if checkpoint else nullcontext():
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with as_data(Path(checkpoint).parent) if checkpoint else nullcontext():
+            super()._load_rng_state(checkpoint)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        if self.accelerator.scaler is not None:  # or else a file of its name is none of this training's
+            super()._load_scaler(checkpoint)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         return self.order

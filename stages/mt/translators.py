@@ -6,8 +6,9 @@ from typing import Protocol
 
 from mt.decode import Decoding, translate
 from mt.errors import InputError
-from mt.lm import Precision, load_adapted, load_base, mean_logprobs, revision
+from mt.lm import Precision, identity, load_adapted, load_base, mean_logprobs
 from mt.prompt import Prompter
+from mt.recall import open_memory
 from mt.segments import Segment
 
 
@@ -60,11 +61,13 @@ class Causal:
         self._model, self._tokenizer = load_adapted(base, adapter, precision) if adapter else load_base(base, precision)
         self._prompter = prompter
         self._decoding = decoding
-        self.revision = revision(base, adapter)
+        self._identity = identity(base, adapter, precision)
+        self.revision: str = self._identity["revision"]
 
     def translate(self, segments: Sequence[Segment]) -> list[str]:
         """See `Translator.translate`."""
-        return translate(self._model, self._tokenizer, self._prompter, segments, self._decoding)
+        with open_memory(self._identity, self._decoding) as memory:
+            return translate(self._model, self._tokenizer, self._prompter, segments, self._decoding, memory)
 
     def logprobs(self, segments: Sequence[Segment], sources: Sequence[str]) -> list[float]:
         """See `Translator.logprobs`; the text ends with the end of its line, as the template has it."""
@@ -72,4 +75,5 @@ class Causal:
             (self._prompter.prompt(segment), self._prompter.continuation({**segment, "src": src}))
             for segment, src in zip(segments, sources, strict=True)
         ]
-        return mean_logprobs(self._model, self._tokenizer, pairs, self._decoding.batch_tokens)
+        with open_memory(self._identity, self._decoding) as memory:
+            return mean_logprobs(self._model, self._tokenizer, pairs, self._decoding.batch_tokens, memory)

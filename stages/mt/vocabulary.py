@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mt.errors import InputError
+from mt.loading import SAFE, as_data, check_finite, check_weights, pretrained
 
 CHUNK = 10_000
 """Texts that are tokenized at a time."""
@@ -44,13 +45,17 @@ def trim(source: Path, out: Path, texts: Iterable[str]) -> Sizes:
         texts: what shall be tokenized as before.
 
     Raises:
-        InputError: the tokenizer is of another kind, or does not belong to the model.
+        InputError: the tokenizer is of another kind, or does not belong to the model; or as
+            `mt.loading.as_data` and `pretrained`.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-    definition = read_definition(tokenizer, source)
-    model = AutoModelForCausalLM.from_pretrained(source, local_files_only=True, dtype="auto")
+    check_weights(source)
+    with as_data(source):
+        tokenizer = AutoTokenizer.from_pretrained(source, **SAFE)
+        definition = read_definition(tokenizer, source)
+        model = pretrained(AutoModelForCausalLM, source, (), dtype="auto")
+        check_finite(source, model.named_parameters())
     before = model.get_input_embeddings().weight.shape[0]
     if before < len(tokenizer):
         raise InputError(f"{source}: {len(tokenizer)} tokens but {before} embedding rows; give a matching tokenizer")

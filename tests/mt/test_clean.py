@@ -1,10 +1,12 @@
 """Cleaning by a segment's own faults."""
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mt.clean import FAULTS, Limits, clean, fault, normalised
+from mt.clean import FAULTS, OVERLONG, Limits, clean, fault, normalised, overlong
 from mt.prompt import Languages
 from mt.segments import Segment
 from mt.tally import Tally
@@ -80,3 +82,25 @@ def test_what_is_left_is_sound_and_all_is_counted(texts: list[tuple[str, str]]) 
 def test_limits_that_nothing_can_meet_are_refused(values: tuple[int, int, int, float, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Limits(*values)
+
+
+def test_an_overlong_side_is_dropped_before_it_is_normalised() -> None:
+    marks = "猫" + "\u0301\u0316" * 200_000  # sorting these takes minutes
+    tally = Tally(1)
+    pairs: list[Segment] = [{"id": "a", "src": "A cat.", "tgt": marks}, {"id": "b", "src": "A cat.", "tgt": "猫です。"}]
+    start = process_time()
+    assert [segment["id"] for segment in clean(pairs, LANGUAGES, LIMITS, tally)] == ["b"]
+    assert process_time() - start < 2
+    assert tally.report()["rejected"] == [{"reason": "chars", "id": "a", "src": "A cat.", "tgt": marks[:20]}]
+
+
+@pytest.mark.parametrize(("length", "long"), [(20 * OVERLONG, []), (20 * OVERLONG + 1, ["tgt"])])
+def test_overlong(length: int, long: list[str]) -> None:
+    assert overlong({"id": "x", "tgt": "あ" * length}, 20) == long
+
+
+def test_a_text_that_is_short_once_normal_may_be_long_before() -> None:
+    padded = "猫です。" + "\u200b" * (20 * OVERLONG - 4)
+    assert [segment["tgt"] for segment in clean([{"id": "x", "tgt": padded}], LANGUAGES, LIMITS, Tally(0))] == [
+        "猫です。"
+    ]

@@ -125,6 +125,15 @@ def test_one_line_for_what_the_user_can_mend(
     assert capsys.readouterr() == ("", f"error: {expected.format(params=params)}\n")
 
 
+def test_one_line_for_a_folder_as_parameters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, unreached, "--params", tmp_path, "--src-text", "a", "--out", "b")
+    assert ended.value.code == 1
+    assert capsys.readouterr() == ("", f"error: {tmp_path}: cannot be read (Is a directory); name the parameter file\n")
+
+
 def test_one_line_for_an_error_of_the_stage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], params: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import os
 import shutil
 import weakref
 from collections.abc import Callable
@@ -13,11 +12,12 @@ import pytest
 import torch
 from comet import load_from_checkpoint
 
+import tiny
 import tiny_comet
-from mt.comet import CHECKPOINT, Comet
+from mt.comet import CHECKPOINT, HPARAMS, Comet
 from mt.errors import InputError
 from mt.estimator import Embeddings, Example, embed, estimates, new_metric
-from mt.files import sha256, write_json
+from mt.files import read_json, sha256, write_json
 
 SRC, REF = tiny_comet.PAIRS[0]["src"], tiny_comet.PAIRS[0]["tgt"]
 HYPS = [REF, "", "私は。", "the cat", REF * 3, tiny_comet.PAIRS[40]["tgt"], ""]
@@ -155,8 +155,7 @@ def spoiled(made: Path, folder: Path, spoil: Callable[[dict[str, Any]], object])
     content = torch.load(folder / CHECKPOINT, weights_only=True)
     spoil(content)
     torch.save(content, folder / CHECKPOINT)
-    write_json(folder / "provenance.json", {"name": "x", "files": {CHECKPOINT: sha256(folder / CHECKPOINT)}})
-    return folder
+    return tiny.seal(folder, name="x")
 
 
 def test_what_older_transformers_kept_among_the_weights_is_passed_over(made, comet, tmp_path):
@@ -165,11 +164,16 @@ def test_what_older_transformers_kept_among_the_weights_is_passed_over(made, com
     assert older.score([SRC], [REF], [REF], 4) == comet.score([SRC], [REF], [REF], 4)
 
 
-def test_what_older_lightning_put_beside_the_weights_is_passed_over(made, comet, tmp_path, monkeypatch):
-    monkeypatch.delenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", raising=False)
-    older = Comet(spoiled(made[0], tmp_path / "comet", lambda c: c.update({"callbacks": {Path: Path("a")}})))
-    assert older.score([SRC], [REF], [REF], 4) == comet.score([SRC], [REF], [REF], 4)
-    assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ
+def test_what_only_unpickling_could_read_is_refused(made, tmp_path):
+    with pytest.raises(InputError, match=r"model\.ckpt: holds more than weights and numbers"):
+        Comet(spoiled(made[0], tmp_path / "comet", lambda c: c.update({"callbacks": {Path: Path("a")}})))
+
+
+def test_a_checkpoint_that_was_written_anew_is_named_as_it_was_published(made, tmp_path):
+    shutil.copytree(made[0], tmp_path / "comet")
+    file = tmp_path / "comet" / "provenance.json"
+    write_json(file, read_json(file) | {"sha256": "0123456789abcdef"})
+    assert Comet(tmp_path / "comet").revision == "0123456789ab"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +210,47 @@ def test_a_changed_checkpoint_is_refused_before_it_is_opened(made, tmp_path):
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "provenance.json").write_bytes((made[0] / "provenance.json").read_bytes())
     (folder / CHECKPOINT).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
-    with pytest.raises(InputError, match="not the file that provenance"):
+    with pytest.raises(InputError, match=r"model.ckpt: is not what provenance.json names; remove .*comet and run"):
+        Comet(folder)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "hparams.yaml cut": lambda folder: (folder / HPARAMS).write_text((folder / HPARAMS).read_text()[:25]),
+    "hparams.yaml empty": lambda folder: (folder / HPARAMS).write_text(""),
+    "hparams.yaml a list": lambda folder: (folder / HPARAMS).write_text("[]"),
+    "hparams.yaml a number": lambda folder: (folder / HPARAMS).write_text("5"),
+    "hparams.yaml garbage": lambda folder: (folder / HPARAMS).write_bytes(b"\xff" * 500),
+    "hparams.yaml gone": lambda folder: (folder / HPARAMS).unlink(),
+    "checkpoint cut": lambda folder: (folder / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes()[:5000]),
+    "checkpoint empty": lambda folder: (folder / CHECKPOINT).write_bytes(b""),
+    "tokenizer cut": lambda folder: (folder / "encoder/tokenizer.json").write_text('{"model": '),
+    "tokenizer a list": lambda folder: (folder / "encoder/tokenizer.json").write_text("[]"),
+    "encoder's configuration gone": lambda folder: (folder / "encoder/config.json").unlink(),
+    "encoder's configuration a number": lambda folder: (folder / "encoder/config.json").write_text("5"),
+}
+
+
+@pytest.mark.parametrize("forged", [False, True], ids=["as it was", "forged"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_folder_is_an_input_error(made, tmp_path, damage, forged):
+    folder = tmp_path / "comet"
+    shutil.copytree(made[0], folder)
+    damage(folder)
+    says = "is not what provenance.json names"
+    if forged:
+        tiny.seal(folder, name="tiny")
+        says = ""
+    with pytest.raises(InputError, match=f"^{folder}.*{says}.*; .") as error:
+        Comet(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "5", '{"files": {}}', '{"name": "x", "files": {}}'])
+def test_a_provenance_of_another_form_is_an_input_error(made, tmp_path, content):
+    folder = tmp_path / "comet"
+    shutil.copytree(made[0], folder)
+    (folder / "provenance.json").write_text(content)
+    with pytest.raises(InputError, match=r"provenance\.json: .*; remove"):
         Comet(folder)
 
 
@@ -216,7 +260,7 @@ def test_a_missing_file_is_an_input_error(made, tmp_path, missing):
     folder.mkdir()
     if missing != "provenance.json":
         (folder / "provenance.json").write_bytes((made[0] / "provenance.json").read_bytes())
-    with pytest.raises(InputError, match=f"{missing}: not found; run `dvc repro"):
+    with pytest.raises(InputError, match=f"{missing}: (not found|is not what provenance.json names); .*`dvc repro`"):
         Comet(folder)
 
 

@@ -5,7 +5,7 @@ import torch
 
 import tiny
 from mt import decode
-from mt.decode import Decoding, translate
+from mt.decode import Decoding, translate, translations
 from mt.errors import InputError
 from mt.lm import load_base
 from mt.prompt import FORWARD, Languages, Prompter
@@ -60,7 +60,7 @@ def test_batches_padding_and_the_shared_prefix_change_nothing(request, name, sho
     expected = [plain(model, asker, segment, decoding) for segment in SEGMENTS]
     for budget in (1, 200, 4000):
         assert (
-            translate(model[0], model[1], asker, SEGMENTS, dataclasses.replace(decoding, batch_tokens=budget))
+            translate(model[0], model[1], asker, SEGMENTS, dataclasses.replace(decoding, batch_tokens=budget), None)
             == expected
         )
 
@@ -73,14 +73,15 @@ def test_a_shared_prefix_is_read_once(windowless, monkeypatch):
     monkeypatch.setattr(
         decode._Engine, "_cache", lambda self, prefix, rows: prefixes.append(len(prefix)) or whole(self, prefix, rows)
     )
-    translate(model, tokenizer, asker, SEGMENTS, dataclasses.replace(GREEDY, batch_tokens=4000))
+    translate(model, tokenizer, asker, SEGMENTS, dataclasses.replace(GREEDY, batch_tokens=4000), None)
     assert len(prefixes) == 1
     assert prefixes[0] > len(tokenizer(asker.prompt(SEGMENTS[0])).input_ids) / 2
 
 
 def test_sampling_follows_its_seed(loaded):
     runs = [
-        translate(loaded[0], loaded[1], prompter(), SEGMENTS, dataclasses.replace(SAMPLING, seed=s)) for s in (1, 1, 2)
+        translate(loaded[0], loaded[1], prompter(), SEGMENTS, dataclasses.replace(SAMPLING, seed=s), None)
+        for s in (1, 1, 2)
     ]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
@@ -89,12 +90,12 @@ def test_sampling_follows_its_seed(loaded):
 def test_decoding_leaves_the_random_numbers_of_training_alone(loaded):
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    translate(loaded[0], loaded[1], prompter(), SEGMENTS, SAMPLING)
+    translate(loaded[0], loaded[1], prompter(), SEGMENTS, SAMPLING, None)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_no_segments_no_translations(loaded):
-    assert translate(loaded[0], loaded[1], prompter(), [], GREEDY) == []
+    assert translate(loaded[0], loaded[1], prompter(), [], GREEDY, None) == []
 
 
 @pytest.mark.parametrize(
@@ -109,45 +110,69 @@ def test_a_translation_ends_with_its_line(loaded):
     model, tokenizer = loaded
     engine = decode._Engine(model, tokenizer, GREEDY)
     ids = tokenizer("The cat\nsat", add_special_tokens=False).input_ids
-    assert engine._text(ids) == "The cat"
-    assert engine._text([*ids[:2], tokenizer.eos_token_id, *ids[2:]]) == tokenizer.decode(ids[:2]).strip()
+    assert engine._made(ids) == ("The cat", False)
+    assert engine._made(ids[:1])[1]
+    assert engine._made([*ids[:2], tokenizer.eos_token_id, *ids[2:]]) == (tokenizer.decode(ids[:2]).strip(), False)
+
+
+@pytest.mark.parametrize("decoding", [GREEDY, BEAM], ids=["greedy", "beam"])
+@pytest.mark.parametrize("name", ["loaded", "windowless"])
+def test_what_the_limit_ends_is_cut(request, monkeypatch, name, decoding):
+    model, tokenizer = request.getfixturevalue(name)
+    seen = set()
+    for every in (9, 31, 1000):
+        stops = [i for i in range(len(tokenizer)) if i % every == 0]
+        monkeypatch.setattr(decode, "line_ends", lambda _, stops=stops: stops)
+        expected = []
+        for segment in SEGMENTS:
+            ids = tokenizer(prompter().prompt(segment), return_tensors="pt").input_ids
+            limit = decoding.limit(len(tokenizer(segment["src"], add_special_tokens=False).input_ids))
+            ways = {"max_new_tokens": limit, "num_beams": decoding.beams, "pad_token_id": tokenizer.pad_token_id}
+            written = model.generate(ids, do_sample=False, eos_token_id=stops, **ways)[0, ids.shape[1] :]
+            expected.append(not set(stops) & set(written.tolist()))
+        made = translations(
+            model, tokenizer, prompter(), SEGMENTS, dataclasses.replace(decoding, batch_tokens=4000), None
+        )
+        assert [one.cut for one in made] == expected
+        seen.update(expected)
+    assert seen == {False, True}
 
 
 def test_out_of_memory_halves_the_batch(loaded, monkeypatch):
-    expected = translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY)
+    expected = translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY, None)
     sizes = []
-    whole = decode._Engine._generate
+    whole = decode._Engine.generate
 
-    def scarce(self, prompts, limits, salt):
+    def scarce(self, prompts, limits, asked):
         sizes.append(len(prompts))
         if len(prompts) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(self, prompts, limits, salt)
+        return whole(self, prompts, limits, asked)
 
-    monkeypatch.setattr(decode._Engine, "_generate", scarce)
+    monkeypatch.setattr(decode._Engine, "generate", scarce)
     assert (
-        translate(loaded[0], loaded[1], prompter(), SEGMENTS, dataclasses.replace(GREEDY, batch_tokens=4000))
+        translate(loaded[0], loaded[1], prompter(), SEGMENTS, dataclasses.replace(GREEDY, batch_tokens=4000), None)
         == expected
     )
     assert sizes == [5, 2, 3, 1, 2]
 
 
 def test_out_of_memory_at_one_segment_says_what_to_lower(loaded, monkeypatch):
-    def never(self, prompts, limits, salt):
+    def never(self, prompts, limits, asked):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(decode._Engine, "_generate", never)
+    monkeypatch.setattr(decode._Engine, "generate", never)
     with pytest.raises(InputError, match=r"lower prompt\.shots, decode\.beams or decode\.max_new_tokens"):
-        translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY)
+        translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY, None)
 
 
 def test_other_errors_stay_what_they_are(loaded, monkeypatch):
-    def broken(self, prompts, limits, salt):
+    def broken(self, prompts, limits, asked):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(decode._Engine, "_generate", broken)
+    monkeypatch.setattr(decode._Engine, "generate", broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY)
+        translate(loaded[0], loaded[1], prompter(), SEGMENTS, GREEDY, None)
 
 
 @pytest.mark.parametrize(

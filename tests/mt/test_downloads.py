@@ -15,6 +15,10 @@ CONTENT = b"\x1f\x8b corpus" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
+LENGTHS = {"words": "many", "minus": "-1", "endless": 2**60, "digits": "9" * 5000}
+"""What a server may say of the length, by what a path begins with."""
+
+
 class Server(ThreadingHTTPServer):
     """Answers with CONTENT, or as its path says; counts what it was asked."""
 
@@ -32,7 +36,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
+        stated = next((value for name, value in LENGTHS.items() if self.path.startswith(f"/{name}")), len(CONTENT))
+        self.send_header("Content-Length", str(stated))
         if self.path.startswith("/encoded"):
             self.send_header("Content-Encoding", "gzip")
         self.end_headers()
@@ -78,6 +83,30 @@ def test_a_download_that_fails_leaves_nothing(server: Server, tmp_path: Path, na
     ):
         fetch_url(url, None, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_a_length_that_lies_is_whole_or_an_error(server: Server, tmp_path: Path, name: str) -> None:
+    said, found = outcome(server.url(f"{name}.gz"), tmp_path)
+    assert found in ({f"{name}.gz": CONTENT}, {})
+    assert ("cannot be downloaded" in said) == (not found)
+    assert "\n" not in said
+
+
+def outcome(url: str, folder: Path) -> tuple[str, dict[str, bytes]]:
+    """The error, if there is one, and what then stands in the folder."""
+    said = ""
+    try:
+        fetch_url(url, None, folder)
+    except InputError as error:
+        said = str(error)
+    return said, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "corpus.tar.gz").mkdir()
+    with pytest.raises(InputError, match=r"corpus\.tar\.gz: cannot be read \(Is a directory\); remove it"):
+        fetch_url("http://127.0.0.1:9/corpus.tar.gz", DIGEST, tmp_path)
 
 
 def test_a_server_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """mt.e5_packed: what is read is what was packed; damage is held against it in test_e5."""
 
+import struct
+
 import numpy as np
 import pytest
 
 import tiny_e5
+from bounded import outcome, sparse
 from mt.e5_packed import Q4_0, Sizes, read
 from mt.errors import InputError
 
@@ -41,9 +44,50 @@ def test_tensors_are_float32_or_blocks(packed):
     assert Q4_0 == 1
 
 
+@pytest.mark.parametrize(("old", "new"), [("a", "Ａ"), ("Ａ", "㍿")], ids=["itself", "twice"])
+def test_a_code_point_is_rewritten_once_and_as_another(packed, tmp_path, old, new):
+    rewritten = [struct.pack("<IB", ord("Ａ"), 1), "a".encode("utf-32-le")]
+    changed = [part.replace(old.encode("utf-32-le"), new.encode("utf-32-le")) for part in rewritten]
+    path = tmp_path / "packed"
+    path.write_bytes(packed[0].read_bytes().replace(b"".join(rewritten), b"".join(changed), 1))
+    with pytest.raises(InputError, match="is rewritten as itself, or twice"):
+        read(path)
+
+
 @pytest.mark.parametrize("kept", [0, 3, 40, 100, -1])
 def test_a_cut_file_is_an_input_error(packed, tmp_path, kept):
     cut = tmp_path / "cut"
     cut.write_bytes(packed[0].read_bytes()[:kept])
     with pytest.raises(InputError, match="not a packed e5 model"):
         read(cut)
+
+
+@pytest.mark.parametrize(
+    ("offset", "layout", "value", "said"),
+    [
+        (24, "i", 2**31 - 1, "read"),
+        (44, "i", 2**31 - 1, "special ids"),
+        (64, "Q", 2**60, f"{2**60} bytes are stated and"),
+        (64, "Q", 2**64 - 1, f"{2**64 - 1} bytes are stated and"),
+    ],
+    ids=["rows", "pieces", "text of 2^60 bytes", "text of 2^64 bytes"],
+)
+def test_a_header_that_claims_much_takes_no_memory(packed, tmp_path, offset, layout, value, said):
+    data = bytearray(packed[0].read_bytes())
+    struct.pack_into("<" + layout, data, offset, value)
+    path = tmp_path / "packed"
+    path.write_bytes(data)
+    assert said in outcome("from mt.e5_packed import read", "read(path)", path, megabytes=8)
+
+
+def test_a_large_file_takes_no_memory(packed, tmp_path):
+    path = sparse(tmp_path / "packed", 1 << 36, packed[0].read_bytes())
+    assert outcome("from mt.e5_packed import read", "read(path)", path, megabytes=8) == "read"
+    path.write_bytes(tiny_e5.header())
+    sparse(path, 1 << 36, tiny_e5.header())
+    assert "special ids" in outcome("from mt.e5_packed import read", "read(path)", path, megabytes=8)
+
+
+def test_a_folder_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\)"):
+        read(tmp_path)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
+import tiny
 import tiny_e5
 import tiny_hub
 from mt.e5 import convert
@@ -115,6 +116,12 @@ def test_what_is_past_the_makers_limit_is_left_out(labse):
         ("modules.json", lambda m: [*m, m[0] | {"type": "a.CNN"}], "Normalize > CNN is not"),
         ("modules.json", lambda m: m[:1], "modules.json: Transformer is not"),
         ("modules.json", lambda m: [m[0] | {"path": "0_Transformer"}, *m[1:]], "is not Transformer"),
+        ("modules.json", lambda m: [m[0], m[1] | {"path": "../1_Pooling"}], "does not list modules"),
+        ("modules.json", lambda m: [m[0], m[1] | {"path": None}], "does not list modules"),
+        ("modules.json", lambda m: [m[0], {"path": "1_Pooling"}], "does not list modules"),
+        ("modules.json", lambda m: m[0], "modules.json: Transformer is not"),
+        ("modules.json", lambda m: [7], "does not list modules"),
+        ("modules.json", lambda m: None, "does not list modules"),
         (
             "1_Pooling/config.json",
             lambda c: c | {"pooling_mode_max_tokens": True},
@@ -123,7 +130,12 @@ def test_what_is_past_the_makers_limit_is_left_out(labse):
         ("1_Pooling/config.json", lambda c: {"word_embedding_dimension": 32}, r"pooling \(none\)"),
         ("1_Pooling/config.json", lambda c: c | {"include_prompt": False}, "neither cls nor mean of all tokens"),
         ("2_Dense/config.json", lambda c: c | {"activation_function": "os.system"}, "activation_function is none of"),
+        ("2_Dense/config.json", lambda c: c | {"activation_function": ["Tanh"]}, "activation_function is none of"),
+        ("2_Dense/config.json", lambda c: {"activation_function": c["activation_function"]}, "weights are not those"),
+        ("2_Dense/config.json", lambda c: c | {"in_features": 2**60}, "its weights are not those of the layer"),
+        ("2_Dense/config.json", lambda c: c | {"bias": False}, "its weights are not those of the layer"),
         ("sentence_bert_config.json", lambda c: {"do_lower_case": True}, "do_lower_case is not done"),
+        ("sentence_bert_config.json", lambda c: {"max_seq_length": "many"}, "max_seq_length is no number of tokens"),
     ],
 )
 def test_a_layout_that_is_not_known_is_an_input_error(labse, file, change, says):
@@ -131,3 +143,19 @@ def test_a_layout_that_is_not_known_is_an_input_error(labse, file, change, says)
     with pytest.raises(InputError, match=says) as error:
         Encoder(labse, "")
     assert str(error.value).endswith("take another encoder in models.encoder")
+
+
+@pytest.mark.parametrize("file", ["1_Pooling/config.json", "2_Dense/config.json", "sentence_bert_config.json"])
+def test_a_file_without_keys_is_an_input_error(labse, file):
+    write_json(labse / file, [])
+    with pytest.raises(InputError, match=f"{file}: holds no JSON object"):
+        Encoder(labse, "")
+
+
+@pytest.mark.parametrize("name", ["modules.json", "1_Pooling/config.json", "2_Dense/model.safetensors"])
+def test_a_file_that_is_gone_does_not_make_another_model(labse, name):
+    tiny.seal(labse)
+    Encoder(labse, "")
+    (labse / name).unlink()
+    with pytest.raises(InputError, match=f"{name}: is not what provenance.json names"):
+        Encoder(labse, "")

@@ -32,6 +32,11 @@ mixed = st.lists(st.sampled_from(["the", "cat", "Japanese:", "東京", "は", "h
 )
 
 
+def similarities(encoder, pairs, batch_size):
+    """`cosines` of work that was never cut off."""
+    return cosines(encoder, pairs, batch_size, lambda _name, _size, make: make())
+
+
 class CountingEncoder:
     """Unit vectors from the first and the last character; refuses empty text and remembers what it was asked."""
 
@@ -138,7 +143,7 @@ def test_languages_are_asked_for_text_only_and_held_to_their_range() -> None:
 
 def test_cosines_keep_the_order_and_embed_each_text_once() -> None:
     encoder = CountingEncoder()
-    assert cosines(encoder, [("ab", "cd"), ("ab", ""), ("ab", "ab"), (" ", ""), ("cd", "ab")], 2) == [
+    assert similarities(encoder, [("ab", "cd"), ("ab", ""), ("ab", "ab"), (" ", ""), ("cd", "ab")], 2) == [
         pytest.approx(0.980581, abs=1e-6),
         0.0,
         1.0,
@@ -149,14 +154,16 @@ def test_cosines_keep_the_order_and_embed_each_text_once() -> None:
 
 
 def test_cosines_of_nothing() -> None:
-    assert cosines(CountingEncoder(), [], 2) == []
-    assert cosines(CountingEncoder(), [("", "")], 2) == [0.0]
+    assert similarities(CountingEncoder(), [], 2) == []
+    assert similarities(CountingEncoder(), [("", "")], 2) == [0.0]
 
 
 def test_cosines_across_blocks_are_those_of_the_pairs_alone() -> None:
     letters = [chr(ord("a") + number % 26) + chr(ord("z") - number % 7) for number in range(2 * BLOCK_BATCHES + 3)]
     pairs = list(zip(letters, reversed(letters), strict=True))
-    assert cosines(CountingEncoder(), pairs, 1) == [cosines(CountingEncoder(), [pair], 1)[0] for pair in pairs]
+    assert similarities(CountingEncoder(), pairs, 1) == [
+        similarities(CountingEncoder(), [pair], 1)[0] for pair in pairs
+    ]
 
 
 def test_features_of_a_plain_pair() -> None:
@@ -181,7 +188,7 @@ def test_features_of_a_plain_pair() -> None:
 @given(st.lists(st.tuples(st.one_of(text, mixed), st.one_of(text, mixed).filter(str.strip)), min_size=1, max_size=5))
 def test_every_feature_is_finite_and_in_its_range(texts: list[tuple[str, str]]) -> None:
     segments = [{"id": str(i), "src": src, "tgt": tgt, "logprob": -1} for i, (src, tgt) in enumerate(texts)]
-    similarity = cosines(CountingEncoder(), texts, 2)
+    similarity = similarities(CountingEncoder(), texts, 2)
     for (src, tgt), found in zip(texts, features(segments, SETTINGS, LatinIsEnglish(), similarity), strict=True):
         assert all(type(value) is float and math.isfinite(value) for value in found.values())
         assert found["src_chars"] == len(src.strip())
@@ -199,9 +206,9 @@ def test_every_feature_is_finite_and_in_its_range(texts: list[tuple[str, str]]) 
 @given(st.lists(st.tuples(mixed, mixed.filter(str.strip)), min_size=1, max_size=5))
 def test_features_do_not_depend_on_the_neighbours(texts: list[tuple[str, str]]) -> None:
     segments = [{"id": str(i), "src": src, "tgt": tgt, "logprob": -i} for i, (src, tgt) in enumerate(texts)]
-    together = features(segments, SETTINGS, LatinIsEnglish(), cosines(CountingEncoder(), texts, 2))
+    together = features(segments, SETTINGS, LatinIsEnglish(), similarities(CountingEncoder(), texts, 2))
     for segment, pair, found in zip(segments, texts, together, strict=True):
-        assert [found] == features([segment], SETTINGS, LatinIsEnglish(), cosines(CountingEncoder(), [pair], 2))
+        assert [found] == features([segment], SETTINGS, LatinIsEnglish(), similarities(CountingEncoder(), [pair], 2))
 
 
 @given(text.filter(str.strip))

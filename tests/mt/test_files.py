@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mt.errors import InputError
+from mt.files import digests, read_json, read_object, remove, replacing, sha256, write_json, write_text
 from mt.files import given as given_input
-from mt.files import read_json, remove, replacing, sha256, write_json, write_text
 from mt.segments import write_segments
 
 STAGES = Path(__file__).parents[2] / "stages"
@@ -186,7 +186,8 @@ def test_a_full_disk_at_the_write_call(writer: Writer, out: Path, monkeypatch: p
     def opened(self: Path, mode: str = "r", **options: Any) -> Any:
         if "w" not in mode:
             return real(self, mode, **options)
-        return io.TextIOWrapper(io.BufferedWriter(FullFile(self, "w")), encoding="utf-8", newline="")
+        file = io.BufferedWriter(FullFile(self, "w"))
+        return file if "b" in mode else io.TextIOWrapper(file, encoding="utf-8", newline="")
 
     before = tree(out.parent)
     with monkeypatch.context() as patched:
@@ -217,6 +218,13 @@ class Usage(NamedTuple):
     [
         pytest.param(RuntimeError("unexpected pos 64 vs 0"), 1000, InputError, id="a library's error, full"),
         pytest.param(RuntimeError("unexpected pos 64 vs 0"), 1 << 30, RuntimeError, id="a library's error, room left"),
+        pytest.param(
+            shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]),
+            1 << 30,
+            InputError,
+            id="of a copy, full",
+        ),
+        pytest.param(shutil.Error([("a", "b", "[Errno 5] Input/output error")]), 1 << 30, shutil.Error, id="of a copy"),
         pytest.param(InputError("no pair fits"), 1000, InputError, id="a mendable error, full"),
         pytest.param(Stop(), 1000, Stop, id="a signal, full"),
         pytest.param(OSError(errno.EIO, "Input/output error"), 1000, OSError, id="another error of the system, full"),
@@ -334,6 +342,13 @@ def test_text_keeps_its_line_ends(tmp_path_factory: pytest.TempPathFactory, text
         pytest.param(b"", "not JSON (Expecting value: line 1 column 1 (char 0)); remove it", id="empty"),
         pytest.param(b'{"a": 1', "not JSON (Expecting ',' delimiter", id="cut off"),
         pytest.param(b'{"a": "\xff"}', "not JSON ('utf-8' codec can't decode byte 0xff in position 7", id="not UTF-8"),
+        pytest.param(b"[" * 100_000, "not JSON (lists or objects stand too deep", id="deep"),
+        pytest.param(b'{"a":' * 100_000, "not JSON (lists or objects stand too deep", id="deep objects"),
+        pytest.param(b'{"a": NaN}', "not JSON (NaN is no number", id="NaN"),
+        pytest.param(b"[-Infinity]", "not JSON (-Infinity is no number", id="an infinity"),
+        pytest.param(b'{"a": 1, "a": 2}', "not JSON (a key stands twice", id="a key twice"),
+        pytest.param(b'["\\ud800"]', "holds half a surrogate pair; remove it", id="half a pair"),
+        pytest.param(b"1" * 5000, "not JSON (1111", id="a long number"),
     ],
 )
 def test_read_json_refuses(content: bytes | None, expected: str, tmp_path: Path) -> None:
@@ -346,6 +361,48 @@ def test_read_json_refuses(content: bytes | None, expected: str, tmp_path: Path)
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("", "is no plain file"), ("file/below", "cannot be read (Not a directory)")],
+    ids=["a folder", "below a file"],
+)
+def test_read_json_refuses_what_cannot_be_read(place: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / place
+    with pytest.raises(InputError) as raised:
+        read_json(path)
+    assert str(raised.value) == f"{path}: {said}; remove it and run `dvc repro`"
+
+
+@pytest.mark.parametrize("bytes_", [(1 << 26) + 1, 1 << 40])
+def test_read_json_refuses_what_is_too_large(bytes_: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with path.open("wb") as file:
+        file.truncate(bytes_)
+    with pytest.raises(InputError, match=rf"^{path}: is larger than 67108864 bytes; remove it"):
+        read_json(path)
+
+
+def test_read_json_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(InputError, match=r"a\.json: is no plain file; remove it"):
+        read_json(tmp_path / "a.json")
+
+
+def test_read_json_refuses_what_it_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").touch()
+    monkeypatch.setattr(Path, "read_text", failing(errno.EACCES))
+    with pytest.raises(InputError, match=r"a: cannot be read \(Permission denied\); remove it"):
+        read_json(tmp_path / "a")
+
+
+@pytest.mark.parametrize("content", [[], None, 1, "{}", True])
+def test_what_is_no_object_is_refused(content: Any, tmp_path: Path) -> None:
+    write_json(tmp_path / "a", content)
+    with pytest.raises(InputError, match="a: holds no JSON object; remove it"):
+        read_object(tmp_path / "a")
+
+
 def test_read_json_reads_what_write_json_wrote(tmp_path: Path) -> None:
     write_json(tmp_path / "a", {"猫": [1.5, None, "x\u2028y"]})
     assert read_json(tmp_path / "a") == {"猫": [1.5, None, "x\u2028y"]}
@@ -354,6 +411,17 @@ def test_read_json_reads_what_write_json_wrote(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_digests_follow_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c").write_text("c")
+    (tmp_path / "a" / "d").write_text("d")
+    first = digests(tmp_path / "a")
+    assert list(first) == ["b/c", "d"]
+    assert digests(tmp_path / "a" / "d") == {"": first["d"]}
+    (tmp_path / "a" / "d").write_text("e")
+    assert digests(tmp_path / "a")["d"] != first["d"]
 
 
 @pytest.mark.parametrize("make", [None, write_file, write_folder], ids=["nothing", "file", "folder"])

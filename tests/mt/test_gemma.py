@@ -1,6 +1,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -92,6 +93,41 @@ def test_refuses_what_is_no_gguf(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match="not a GGUF file"):
         convert(path, tmp_path / "out")
+
+
+CHANGES = {
+    "no architecture": ("general.architecture", None, "has no general.architecture"),
+    "no context length": ("gemma3.context_length", None, "has no gemma3.context_length"),
+    "a size that is text": ("gemma3.block_count", "6", "its gemma3.block_count is no int"),
+    "more layers": ("gemma3.block_count", 7, "its tensor 'blk.6.attn_k.weight' has the shape None"),
+    "fewer layers": ("gemma3.block_count", 5, "its tensor 'blk.5.attn_k.weight' has the shape"),
+    "2^31 layers": ("gemma3.block_count", 2**31, "impossible sizes"),
+    "no layers": ("gemma3.block_count", 0, "impossible sizes"),
+    "another width": ("gemma3.embedding_length", 64, r"where its sizes ask for \(64"),
+    "heads that do not divide": ("gemma3.attention.head_count_kv", 3, "impossible sizes"),
+    "another width of values": ("gemma3.attention.value_length", 128, "impossible sizes"),
+    "no window": ("gemma3.attention.sliding_window", 0, "impossible sizes"),
+    "epsilon no number": ("gemma3.attention.layer_norm_rms_epsilon", float("nan"), "epsilon is no number above 0"),
+    "infinite base": ("gemma3.rope.freq_base", float("inf"), "freq_base is no number above 0"),
+    "fewer pieces": ("tokenizer.ggml.tokens", ["<unk>", "<pad>", "<bos>", "<eos>"], "it has 4 tokens, 4"),
+    "tokens that are one text": ("tokenizer.ggml.tokens", "abc", "its tokenizer.ggml.tokens is no list"),
+    "tokens that are numbers": ("tokenizer.ggml.tokens", [1, 2, 3], "its tokenizer.ggml.tokens is no list of str"),
+    "more rows": ("gemma3.vocab_size", 1000, "its vocab_size is not the [0-9]+ of its tokens"),
+    "2^30 rows": ("gemma3.vocab_size", 2**30, "its vocab_size is not the"),
+    "rows that are text": ("gemma3.vocab_size", "all", "its vocab_size is not the"),
+    "bos past the end": ("tokenizer.ggml.bos_token_id", 2**32 - 1, "id of a special token is not below"),
+}
+
+
+@pytest.mark.parametrize(("key", "new", "message"), CHANGES.values(), ids=CHANGES)
+def test_refuses_a_file_whose_header_lies(tmp_path: Path, key: str, new: Any, message: str) -> None:
+    vocabulary = tiny.pieces()
+    model = tiny.gemma(len(vocabulary.tokens))
+    path = tiny.write_gguf(tmp_path / "m.gguf", model, vocabulary, change=(key, new))
+    with pytest.raises(InputError, match=message) as caught:
+        convert(path, tmp_path / "out")
+    assert str(caught.value).startswith(f"{path}: ")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import gguf
 import pytest
@@ -101,6 +102,58 @@ def written(path: Path, model: str, leave_out: str) -> gguf.GGUFReader:
     writer.write_tensors_to_file()
     writer.close()
     return gguf.GGUFReader(path)
+
+
+TOKENS = ("<unk>", "<pad>", "<bos>", "<eos>", "a")
+
+
+class Field:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def contents(self) -> Any:
+        return self.value
+
+
+class Reader:
+    """A GGUF reader of these keys of the tokenizer."""
+
+    def __init__(self, **changes: Any) -> None:
+        held: dict[str, Any] = {
+            "model": "llama",
+            "tokens": list(TOKENS),
+            "scores": [0.0] * 5,
+            "token_type": [2, 3, 3, 3, 1],
+        }
+        held |= {"padding_token_id": 1, "bos_token_id": 2, "eos_token_id": 3, "unknown_token_id": 0, **changes}
+        self.fields = {f"tokenizer.ggml.{name}": Field(value) for name, value in held.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": 1}, "its tokenizer.ggml.model is no str"),
+        ({"tokens": [*TOKENS, "b"]}, "it has 6 tokens, 5 scores and 5 types"),
+        ({"scores": [0] * 5}, "its tokenizer.ggml.scores is no list of float"),
+        ({"scores": [0.0] * 4 + [float("nan")]}, "a score is not a number"),
+        ({"token_type": [True] * 5}, "its tokenizer.ggml.token_type is no list of int"),
+        ({"eos_token_id": 5}, "the id of a special token is not below 5"),
+        ({"bos_token_id": -1}, "the id of a special token is not below 5"),
+        ({"tokens": ["a", *TOKENS[1:]]}, "a token stands twice or is empty"),
+        ({"tokens": ["", *TOKENS[1:]]}, "a token stands twice or is empty"),
+        ({"tokens": [*TOKENS[:4], "a" * 257]}, "a piece has more than 256 characters"),
+        *(({"tokens": ["u", "p", bos, "e", "a"]}, "cannot begin a text") for bos in ("<b os>", "$A", "x:1", "b\n")),
+        ({"tokens": [], "scores": [], "token_type": []}, "the id of a special token is not below 0"),
+    ],
+)
+def test_refuses_a_vocabulary_that_makes_no_sense(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read_pieces(Reader(**changes), Path("m.gguf"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_small_vocabulary_is_read() -> None:
+    assert read_pieces(Reader(), Path("m.gguf")) == Pieces(TOKENS, (0.0,) * 5, (2, 3, 3, 3, 1), 1, 2, 3, 0)
 
 
 def test_reads_what_was_written(tmp_path: Path) -> None:

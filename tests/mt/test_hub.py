@@ -234,6 +234,20 @@ def test_only_what_is_wanted_is_downloaded_and_only_once(hub, tmp_path):
     assert hub.tokens == {None}
 
 
+def test_the_hub_is_not_asked_besides_where_all_came(hub, tmp_path, monkeypatch):
+    revisions = []
+    ask = huggingface_hub.HfApi.model_info
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        revisions.append(options["revision"])
+        return ask(*arguments, **options)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", counted)
+    complete(REPO, "c" * 40)
+    snapshot(REPO, "c" * 40, ["config.json"], tmp_path / "out")
+    assert revisions == ["c" * 40] * 2  # by huggingface_hub, for each
+
+
 def test_the_token_is_sent(hub, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     snapshot(REPO, "c" * 40, ["config.json"], tmp_path / "out")

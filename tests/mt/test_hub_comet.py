@@ -46,6 +46,24 @@ def test_a_checkpoint_comes_with_its_encoders_files(full, tmp_path):
     assert found[CHECKPOINT] == pins["sha256"]
 
 
+def test_what_older_lightning_put_beside_the_weights_is_left_out(full, tmp_path):
+    published = tmp_path / "published"
+    tiny_hub.save_xlm_r(tmp_path / "encoder")
+    tiny_hub.save_comet(published, tmp_path / "encoder")
+    whole = torch.load(published / CHECKPOINT, weights_only=True)
+    torch.save(whole | {"callbacks": {Path: Path("a")}}, published / CHECKPOINT)
+    publish(tmp_path / "cache", XLM_R, tmp_path / "encoder")
+    pin = publish(tmp_path / "cache", COMET, published)
+    pins = full[1] | {"revision": pin.revision, "sha256": pin.sha256}
+    with offline(tmp_path / "cache"):
+        found = [fetch_comet(**pins, out=tmp_path / out) for out in ("one", "two")]
+    plain = torch.load(tmp_path / "one" / CHECKPOINT, weights_only=True)
+    assert all(torch.equal(plain["state_dict"][name], weight) for name, weight in whole["state_dict"].items())
+    assert found[0] == found[1]
+    assert found[0][CHECKPOINT] == sha256(tmp_path / "one" / CHECKPOINT) != pin.sha256
+    assert sha256(published / CHECKPOINT) == pin.sha256 == sha256(next((tmp_path / "cache").rglob(CHECKPOINT)))
+
+
 class Trap:
     """Touches a file when it is unpickled."""
 
@@ -83,8 +101,12 @@ def test_a_checkpoint_of_another_digest_is_never_opened(full, tmp_path, monkeypa
         ("pretrained_model: !!python/object/apply:os.system [touch trapped]\n", XLM_R, "is no plain YAML"),
         ("- 1\n", XLM_R, "holds no keys"),
         (None, XLM_R, "has no hparams.yaml"),
+        ("at: 2022-13-45\n", XLM_R, "is no plain YAML"),
+        ("[" * 3000, XLM_R, "is no plain YAML"),
+        ("a: !!int x\n", XLM_R, "is no plain YAML"),
+        ("a: !!bool x\n", XLM_R, "is no plain YAML"),
     ],
-    ids=["another encoder", "code", "no keys", "missing"],
+    ids=["another encoder", "code", "no keys", "missing", "no date", "deep", "no number", "no truth"],
 )
 def test_hparams_that_cannot_be_used(tmp_path, monkeypatch, hparams, encoder, says):
     monkeypatch.chdir(tmp_path)

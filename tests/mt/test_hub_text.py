@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
 
 from corpus_requests import MONO, PAIR, corpus, read, request
 from mt.errors import InputError
+from mt.hub_text import _one_line
 from mt.reader import Request
 
 datasets = pytest.importorskip("datasets")
@@ -132,6 +134,22 @@ def test_faults_are_one_line(folder: Path, change: Change, message: str) -> None
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "card",
+    [
+        "dataset_info: {features: 5}",
+        "dataset_info: [5]",
+        "configs: [5]",
+        "configs: [{config_name: a, data_files: [{split: 5, path: 5}]}]",
+    ],
+)
+def test_a_damaged_card_is_one_line(folder: Path, card: str) -> None:
+    (folder / "wiki/README.md").write_text(f"---\n{card}\n---\n")
+    with pytest.raises(InputError, match="wiki: cannot be read; correct config, split, columns or the files") as caught:
+        read(wiki(folder))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_damaged_file_is_one_line(folder: Path) -> None:
     (folder / "wiki/data/train-0.parquet").write_bytes(b"PAR1 damaged")
     with pytest.raises(InputError, match="wiki: cannot be read; correct config, split, columns or the files"):
@@ -202,3 +220,17 @@ def test_without_the_package_the_error_says_how_to_install_it(folder: Path, monk
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(InputError, match=r"needs the package datasets; pip install '\.\[hub\]'"):
         read(wiki(folder))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(" A\n  cat. ", "A cat."), ("a \r\n b\u3000\tc", "a b\u3000\tc"), ("a\n\n\nb\u2028c", "a b\u2028c")],
+)
+def test_only_line_breaks_become_a_space(text: str, expected: str) -> None:
+    assert _one_line(text) == expected
+
+
+def test_a_megabyte_of_spaces_takes_no_longer_than_its_length() -> None:
+    start = process_time()
+    assert len(_one_line("a" + " " * 2**20 + "b")) == 2**20 + 2
+    assert process_time() - start < 2

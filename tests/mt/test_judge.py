@@ -1,6 +1,7 @@
 import dataclasses
 import gc
 import random
+import shutil
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ import torch
 import tiny
 import tiny_comet
 from mt import judge as module
-from mt.decode import Decoding
+from mt.decode import Decoding, translate
 from mt.errors import InputError
 from mt.files import read_json, write_json
 from mt.judge import Judge, Judging, load_comet
 from mt.lm import load_base
-from mt.lora import Lora, adapt
+from mt.lora import adapt
 from mt.prompt import FORWARD, REVERSE, Languages, Prompter
 from mt.quality import Score
 from mt.segments import read_segments
@@ -49,9 +50,10 @@ class FakeModel:
 
 def judged(monkeypatch, model, scores, folder, **changes):
     monkeypatch.setattr(module, "translate", lambda *_: HYPS)
+    monkeypatch.setattr(module, "state", lambda _: "weights")
     judging = dataclasses.replace(JUDGING, **changes)
     comet: Any = FakeComet(scores)
-    return Judge(model, None, PROMPTER, SEGMENTS, judging, comet, folder)
+    return Judge(model, None, PROMPTER, SEGMENTS, judging, comet, {}, folder)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,52 @@ def test_a_judge_goes_on_from_a_checkpoint(monkeypatch, tmp_path):
     assert [row["best"] for row in read_json(tmp_path / "log" / "epochs.json")] == [True, False, False]
 
 
+def write(name, content):
+    return lambda folder: (folder / name).write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [
+        pytest.param(write("judge.json", "{}"), "judge.json", id="an empty object"),
+        pytest.param(write("judge.json", "[]"), "judge.json", id="a list"),
+        pytest.param(write("judge.json", '{"epochs": [1], "hyps": []}'), "judge.json", id="other rows"),
+        pytest.param(
+            write("judge.json", '{"epochs": [{"epoch": 1, "loss": 1.0, "comet_fake": 0.3}], "hyps": []}'),
+            "judge.json",
+            id="too few translations",
+        ),
+        pytest.param(lambda folder: (folder / "judge.json").unlink(), "judge.json", id="no judge.json"),
+        pytest.param(lambda folder: shutil.rmtree(folder / "best"), "best/adapter_config.json", id="no best"),
+        pytest.param(write("best/adapter_config.json", "{"), "best/adapter_config.json", id="best cut"),
+        pytest.param(lambda folder: (folder / "checkpoint-3/scheduler.pt").unlink(), "checkpoint-3/scheduler.pt"),
+    ],
+)
+def test_a_judge_does_not_go_on_from_a_damaged_checkpoint(monkeypatch, tmp_path, spoil, name):
+    first = judged(monkeypatch, FakeModel(), [0.3], tmp_path / "out")
+    assert first(1, 1.0)
+    folder = tmp_path / "step-3"
+    (folder / "checkpoint-3").mkdir(parents=True)
+    (folder / "checkpoint-3" / "scheduler.pt").write_bytes(b"state")
+    first.write(folder)
+    spoil(folder)
+    again = judged(monkeypatch, FakeModel(), [], tmp_path / "again")
+    with pytest.raises(InputError, match=f"^{folder}/{name}: is not what provenance.json names; remove {folder} and"):
+        again.read(folder)
+    assert (again.epochs, again.hyps, (tmp_path / "again").exists()) == ([], [], False)
+
+
+@pytest.mark.parametrize("content", [None, "{}", "[]", '{"files": {}}'])
+def test_a_checkpoint_without_digests_is_nothing_to_go_on_from(monkeypatch, tmp_path, content):
+    judge = judged(monkeypatch, FakeModel(), [], tmp_path / "out")
+    judge.write(tmp_path)
+    (tmp_path / "provenance.json").unlink()
+    if content:
+        (tmp_path / "provenance.json").write_text(content)
+    with pytest.raises(InputError, match=f"^{tmp_path}/provenance.json: "):
+        judge.read(tmp_path)
+
+
 def test_a_checkpoint_before_the_first_epoch_has_nothing_to_go_on_from(monkeypatch, tmp_path):
     judged(monkeypatch, FakeModel(), [], tmp_path / "out").write(tmp_path)
     judge = judged(monkeypatch, FakeModel(), [], tmp_path / "again")
@@ -122,11 +170,11 @@ def real(tmp_path_factory):
     """A judge with a real model and a real COMET checkpoint."""
     folder = tmp_path_factory.mktemp("real")
     base, tokenizer = load_base(tiny.save_gemma(folder / "base"), "float32")
-    model = adapt(base, Lora(2, 4, 0.0, ("q_proj",), rslora=False, dora=False))
+    model = adapt(base, tiny.LORA)
     tiny_comet.save_comet(folder / "comet", tiny_comet.save_encoder(folder / "encoder"))
     comet = load_comet(folder / "comet", JUDGING)
     prompter = Prompter(TEMPLATE, Languages("en", "ja"), REVERSE, [])
-    return Judge(model, tokenizer, prompter, SEGMENTS, JUDGING, comet, folder / "out")
+    return Judge(model, tokenizer, prompter, SEGMENTS, JUDGING, comet, {}, folder / "out")
 
 
 def test_an_epoch_that_is_judged_leaves_no_memory_behind(real):
@@ -155,6 +203,30 @@ def test_an_epoch_that_is_judged_draws_no_random_number(real):
     seed()
     real(3, 1.0)
     assert numbers() == expected
+
+
+def test_an_adapter_that_has_changed_translates_anew(monkeypatch, tmp_path, capsys):
+    base, tokenizer = load_base(tiny.save_gemma(tmp_path / "base"), "float32")
+    model = adapt(base, tiny.LORA)
+    seen = []
+    monkeypatch.setattr(module, "chrf", lambda hyps, _: seen.append(hyps) or Score(1.0, "signature"))
+    judging = dataclasses.replace(JUDGING, select_by="chrf")
+    judge = Judge(model, tokenizer, PROMPTER, SEGMENTS, judging, None, {"revision": "base"}, tmp_path / "out")
+    learnt = [weights for name, weights in model.named_parameters() if "lora_B" in name]
+
+    def translated(epoch, value):
+        with torch.no_grad():
+            for weights in learnt:
+                weights.fill_(value)
+        judge(epoch, 1.0)
+        return seen[-1], translate(model, tokenizer, PROMPTER, SEGMENTS, judging.decode, None)
+
+    (first, fresh), (second, changed) = translated(1, 0.0), translated(2, 3.0)
+    assert (first, second) == (fresh, changed)
+    assert first != second
+    assert "in the memory" not in capsys.readouterr().out
+    assert translated(3, 0.0) == (first, first)
+    assert "3 translations: 3 from the memory, 0 new" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["patience", "comet_batch_size"])

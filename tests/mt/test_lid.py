@@ -1,11 +1,14 @@
 """mt.lid, on the model itself: a member of a small archive, kept in the user's cache."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+import tiny
 from mt.archives import Archive, member_bytes, user_cache
 from mt.errors import InputError
+from mt.files import write_json
 from mt.lid import FILE, LanguageId
 from mt.params import read_tree
 
@@ -18,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (pinned,) = read_tree(ROOT / "presets" / "embedded.yaml")["models"]["lid"]["archives"]
     path = tmp_path_factory.mktemp("lid")
     (path / FILE).write_bytes(member_bytes(Archive(**pinned), user_cache()))
-    return path
+    return tiny.seal(path)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +50,29 @@ def test_probabilities_keep_order_and_number(folder):
     assert LanguageId(folder).probabilities([], "ja") == []
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no model", "cut"], ids=["missing", "empty", "another", "cut"])
-def test_what_is_no_model_is_an_input_error(folder, tmp_path, content):
+@pytest.mark.parametrize("content", [None, b"", b"no model"], ids=["missing", "empty", "another"])
+def test_what_is_no_model_is_an_input_error(tmp_path, content):
     if content is not None:
-        whole = (folder / FILE).read_bytes()
-        (tmp_path / FILE).write_bytes(whole[: len(whole) // 2] if content == "cut" else content)
+        (tmp_path / FILE).write_bytes(content)
+        tiny.seal(tmp_path)
     with pytest.raises(InputError, match=str(tmp_path / FILE)):
+        LanguageId(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:1000], lambda b: b[:-10], lambda b: b[:8] + b"\xff" + b[9:]])
+def test_a_damaged_model_is_not_opened(folder, tmp_path, monkeypatch, damage):
+    """FastText takes memory without end, crashes, or goes on."""
+    shutil.copytree(folder, tmp_path / "lid")
+    (tmp_path / "lid" / FILE).write_bytes(damage((folder / FILE).read_bytes()))
+    monkeypatch.setattr("fasttext.load_model", lambda _: pytest.fail("was opened"))
+    with pytest.raises(InputError, match=r"is not what provenance.json names; remove .*lid and run `dvc repro`"):
+        LanguageId(tmp_path / "lid")
+
+
+def test_a_model_that_no_provenance_names_is_not_opened(folder, tmp_path):
+    shutil.copyfile(folder / FILE, tmp_path / FILE)
+    with pytest.raises(InputError, match=r"provenance.json: not found"):
+        LanguageId(tmp_path)
+    write_json(tmp_path / "provenance.json", {"files": {}})
+    with pytest.raises(InputError, match=f"provenance.json: does not name {FILE} and its SHA-256"):
         LanguageId(tmp_path)

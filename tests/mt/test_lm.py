@@ -4,28 +4,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from tokenizers import normalizers
 
 import tiny
 from mt.errors import InputError
-from mt.lm import batches, line_ends, load_adapted, load_base, mean_logprobs, pad_left, positions, revision, split_ids
+from mt.lm import line_ends, load_adapted, load_base, mean_logprobs, pad_left, positions, revision, split_ids
+
+LORA = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tiny.save_gemma(tmp_path_factory.mktemp("base"))
-
-
-@given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200))
-def test_batches_hold_every_row_once_within_the_budget(lengths, budget):
-    found = batches(lengths, budget)
-    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
-    for batch in found:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
-    longest_first = [lengths[i] for batch in found for i in batch]
-    assert longest_first == sorted(longest_first, reverse=True)
 
 
 def test_pad_left_and_positions():
@@ -55,7 +47,7 @@ def test_padding_that_is_the_end_of_sequence_is_refused(folder, tmp_path):
 def test_mean_logprobs_are_those_of_each_text_alone(folder):
     model, tokenizer = load_base(folder, "float32")
     pairs = [("The cat", " sat on the mat.\n"), ("雨", "が\n"), ("The other cat that sat there", " sang\n")]
-    together = mean_logprobs(model, tokenizer, pairs, 10_000)
+    together = mean_logprobs(model, tokenizer, pairs, 10_000, None)
     for (prompt, continuation), found in zip(pairs, together, strict=True):
         head = tokenizer(prompt).input_ids
         tail = tokenizer(continuation, add_special_tokens=False).input_ids
@@ -125,7 +117,7 @@ def test_code_of_a_model_never_runs(folder, tmp_path):
     config = json.loads((place / "config.json").read_text())
     auto = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
     (place / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": auto}))
-    with pytest.raises(InputError, match="needs code of its own, which never runs here"):
+    with pytest.raises(InputError, match="code beside a model might be run"):
         load_base(place, "float32")
     assert not ran.exists()
 
@@ -142,3 +134,73 @@ def test_a_tokenizer_that_begins_every_text_puts_nothing_between_prompt_and_cont
     head, rest = split_ids(tokenizer, prompt, continuation)
     assert head + rest == tokenizer(prompt + continuation).input_ids
     assert len(tokenizer(continuation, add_special_tokens=False).input_ids) == len(rest) + 1
+
+
+@pytest.fixture(scope="module")
+def adapter(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("adapter")
+    get_peft_model(load_base(folder, "float32")[0], LORA).save_pretrained(place)
+    return place
+
+
+def renamed(weights):
+    return {f"other.{name}": values for name, values in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda _: {"a": torch.zeros(1)}, "they lack base_model"),
+        (lambda weights: dict(sorted(weights.items())[1:]), "they lack base_model"),
+        (renamed, "they lack base_model"),
+        (lambda weights: weights | {"a": torch.zeros(1)}, "they have besides a;"),
+        (lambda weights: {name: values[:, :1].clone() for name, values in weights.items()}, "cannot be loaded"),
+        (lambda weights: {name: values * torch.nan for name, values in weights.items()}, "weights that are not finite"),
+        (lambda weights: {name: values / 0 for name, values in weights.items()}, "weights that are not finite"),
+    ],
+    ids=["none", "one lacking", "renamed", "more", "another shape", "NaN", "infinite"],
+)
+def test_an_adapters_weights_are_all_its_own(folder, adapter, tmp_path, spoil, says):
+    """Peft leaves what it does not find as it begins, and the adapter has no effect."""
+    place = copied(adapter, tmp_path / "adapter")
+    weights = load_file(place / "adapter_model.safetensors")
+    save_file(spoil(weights), place / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=f"^{place}: .*{says}") as told:
+        load_adapted(folder, place, "float32")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"peft_type": "IA3"}, "peft_type is not LORA"),
+        ({"peft_type": None}, "peft_type is not LORA"),
+        ({"lora_alpha": 0}, "lora_alpha is no number above 0"),
+        ({"lora_alpha": "x"}, "lora_alpha is no number above 0"),
+        ({"r": 4}, "cannot be loaded"),
+        ({"target_modules": ["v_proj"]}, "they lack base_model"),
+        ({"use_dora": True}, "they lack base_model"),
+    ],
+)
+def test_an_adapter_of_another_kind(folder, adapter, tmp_path, changes, says):
+    place = copied(adapter, tmp_path / "adapter")
+    file = place / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(InputError, match=says):
+        load_adapted(folder, place, "float32")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "5", "null", '{"peft_type": ', "{}"])
+def test_a_damaged_configuration_of_an_adapter(folder, adapter, tmp_path, content):
+    place = copied(adapter, tmp_path / "adapter")
+    (place / "adapter_config.json").write_text(content)
+    with pytest.raises(InputError, match=r"adapter_config.json: "):
+        load_adapted(folder, place, "float32")
+
+
+def test_an_adapter_of_the_embedding_holds_the_embedding_too(folder, tmp_path):
+    model = get_peft_model(load_base(folder, "float32")[0], LoraConfig(r=2, target_modules=["embed_tokens", "q_proj"]))
+    model.save_pretrained(tmp_path / "adapter")
+    stored = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert any("embed_tokens.base_layer" in name for name in stored)
+    load_adapted(folder, tmp_path / "adapter", "float32")

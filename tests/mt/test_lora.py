@@ -114,7 +114,7 @@ def test_nf4_decodes_between_epochs(tmp_path, dora):
     found = []
 
     def judge(epoch, loss):
-        found.append((epoch, loss, len(translate(model, tokenizer, prompter, segments, GREEDY))))
+        found.append((epoch, loss, len(translate(model, tokenizer, prompter, segments, GREEDY, None))))
         return True
 
     schedule = dataclasses.replace(SCHEDULE, precision="bfloat16", gradient_checkpointing=True)

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from bounded import outcome, sparse
 from corpus_requests import PAIR, local, read, write
 from mt.errors import InputError
+from mt.segments import MAX_LINE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,14 @@ def test_jsonl_may_name_documents(tmp_path: Path) -> None:
         ("jsonl", "", r"own: holds no segment"),
         ("jsonl", "{\n", r"own:1: not JSON"),
         ("jsonl", "[" * 100_000, r"own:1: not JSON"),
+        ("tsv", "a\tあ\rb\tい\r", r"own:1: holds a carriage return"),
+        ("tsv", "a\tあ\n".encode("utf-16"), r"own:1: byte 1 is not UTF-8"),
+        ("tsv", "x\t" * 100_000, r"own:1: has 100001 columns"),
+        ("jsonl", '{"id": "x", "n": NaN}', r"own:1: not JSON \(NaN is no number"),
+        ("jsonl", '{"id": "x", "n": 1' + "0" * 5000 + "}", r"own:1: not JSON \(1000.* is no number"),
+        ("jsonl", '{"id": "x", "id": "y"}', r"own:1: not JSON \(a key stands twice"),
+        ("jsonl", '{"id": "x\0"}', r"own:1: not JSON \(Invalid control character"),
+        ("jsonl", '{"id": "x"}\r{"id": "y"}\r', r"own:1: not JSON \(Extra data"),
         ("jsonl", "[1]\n", r"own:1: not an object"),
         ("jsonl", '{"id": "x", "src": "a"}\n', r"own:1: 'tgt' is missing or is no text"),
         ("jsonl", '{"id": 7, "src": "a", "tgt": "b"}\n', r"own:1: 'id' is missing or is no text"),
@@ -72,3 +82,10 @@ def test_broken_files_are_named_with_the_line(tmp_path: Path, source: str, conte
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.tsv: not found"):
         read(local("tsv", tmp_path / "none.tsv"))
+
+
+@pytest.mark.parametrize("source", ["tsv", "jsonl"])
+def test_a_line_of_a_gigabyte_takes_no_memory(tmp_path: Path, source: str) -> None:
+    path = sparse(tmp_path / "own", 1 << 30)
+    said = outcome("from corpus_requests import local, read", f"read(local('{source}', path))", path, megabytes=16)
+    assert said == f"{path}:1: is longer than {MAX_LINE_BYTES} bytes; write a segment a line"

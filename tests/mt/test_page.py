@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mt.page import Measured, page
-from mt.results import read_testset, read_training
+from mt.results import Leaks, read_testset, read_training
 from mt.samples import Sample
 from mt.systems import System
 from report_inputs import COMET, COUNTS, EMBEDDED, FILTER, LOG, NOISE, PUBLISHED, dump, epochs, scores
@@ -31,6 +31,10 @@ def measured(tmp_path: Path) -> Measured:
         prepared=COUNTS,
         noise=NOISE,
         filter=FILTER,
+        leakage=[
+            Leaks("data/train/bt.jsonl", 1100, 0, {"kyoto": 0}),
+            Leaks("data/train/ft.jsonl", 400, 0, {"kyoto": 0}),
+        ],
     )
 
 
@@ -42,7 +46,11 @@ ROWS = {
         "- `ft_bt`: fine-tuned on genuine and backtranslated pairs\n"
     ),
     "comparison": "- **Adding backtranslated pairs to the genuine ones** (`ft_bt` against `ft`)",
-    "scores": "| `bt` | 0.90 [0.50, 1.34] | 12.00 [11.30, 12.77] | 0.4124 [0.3924, 0.4344] | 2 | 98.8 % |",
+    "scores": "| `bt` | 0.90 [0.50, 1.34] | 12.00 [11.30, 12.77] | 0.4124 [0.3924, 0.4344] | 98.8 % |",
+    "degenerate kinds": (
+        "| system | of any kind | empty | endless repetition | copy of the source | wrong language | cut at the limit |"
+    ),
+    "degenerate": "| `bt` | 1,234 | 2 | 1 | 3 | 4 | 5 |",
     "a gain": "| `ft` − `baseline` | **+1.30 (p < 0.001)** | **+3.21 (p < 0.001)** | **+0.1089 (p < 0.001)** |",
     "a loss": "| `bt` − `baseline` | **−0.30 (p = 0.012)** | **−1.39 (p = 0.012)** | **±0.0000 (p = 0.012)** |",
     "chance": "| `ft_bt` − `ft` | +0.10 (p = 0.410) | +0.12 (p = 0.410) | +0.0099 (p = 0.410) |",
@@ -66,10 +74,15 @@ ROWS = {
     "kept": "| **kept** |  | **512** |  |",
     "oracle": "| dropped | 185 | 15.25 | – |",
     "rejected": r"| max\_copy | 0.75 (threshold 0.5) | トム\|Tom | トムだ。 |",
+    "rejected as a leak": r"| near\_test | near to kyoto:1\* | It rained. | 雨だ。 |",
     "rejected and empty": r"| min\_src\_chars | 0 (threshold 1) | *(empty)* | はい。 |",
     "corpus": r"| near\_test | 3,300 | 190,000 |",
     "split": "| train | 400 | 24 [8, 71] | 24 [8, 71] | 24.000 [8.000, 71.000] |",
     "split of one side": "| mono | 700 | – | – | – |",
+    "leakage": (
+        "All that is learnt from, 1,500 segments in 2 files, was held on each side to both sides of the test sets, "
+        "kyoto: no segment is near to a test segment.\n"
+    ),
     "warning": "> **COMET-mini (stand-in) is no published COMET checkpoint.** This pipeline builds it",
     "stand-in": "| pairs ranked rightly | 97.1 % of 7,654 |",
     "perturbation": "| drop | 0.5500 | 95.0 % |",

@@ -1,9 +1,18 @@
 """mt.page_data: the figures of the files that it reads, each where it belongs."""
 
+from dataclasses import replace
+
 import pytest
 
-from mt.page_data import comet_section, corpus_section, noise_section, training_section, waterfall
-from mt.results import Epoch, Training
+from mt.page_data import (
+    comet_section,
+    corpus_section,
+    leakage_section,
+    noise_section,
+    training_section,
+    waterfall,
+)
+from mt.results import Epoch, Leaks, Training
 from report_inputs import (
     COMET,
     COUNTS,
@@ -63,6 +72,30 @@ def test_every_reason_falls_in_its_order():
     assert fall in page
     assert "| mono corpus | dropped | left |" in page
     assert "| mono | 5,000 | – | 24 [8, 71] | – |" in page
+
+
+TRAIN = Leaks("data/prepared/train.jsonl", 4000, 0, {"tatoeba": 0, "kyoto": 0})
+
+
+def test_no_leak_is_a_sentence():
+    (sentence,) = leakage_section([TRAIN, TRAIN])
+    assert "8,000 segments in 2 files" in sentence
+    assert sentence.endswith("of the test sets, tatoeba, kyoto: no segment is near to a test segment.")
+
+
+def test_files_that_leak_are_listed_and_no_other():
+    leaky = Leaks("data/train/ft_bt.jsonl", 1500, 1200, {"tatoeba": 1200, "kyoto": 1})
+    sentence, table = leakage_section([TRAIN, leaky])
+    assert sentence.endswith(": 1,200 segments are near to a test segment.")
+    assert table.split("\n") == [
+        "| file | segments | near to a test segment | of tatoeba | of kyoto |",
+        "| :-- | --: | --: | --: | --: |",
+        "| data/train/ft\\_bt.jsonl | 1,500 | 1,200 | 1,200 | 1 |",
+    ]
+
+
+def test_one_leak_is_one():
+    assert ": 1 segment is near" in leakage_section([replace(TRAIN, leaks=1)])[0]
 
 
 @pytest.mark.parametrize(("comet", "shown"), [(COMET, True), (PUBLISHED, False)])

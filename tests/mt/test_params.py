@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bounded import outcome as bounded_outcome
+from bounded import sparse
 from mt.errors import InputError
-from mt.params import SECTIONS, Key, keys, load, read_tree
+from mt.params import MAX_BYTES, SECTIONS, Key, keys, load, read_tree
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,26 @@ def test_numbers_of_yaml_1_2(file: Path, written: str, read: float) -> None:
         pytest.param({"size": "true"}, "size: must be a whole number, not True", id="int: boolean"),
         pytest.param({"size": "'64'"}, "size: must be a whole number, not the text '64'", id="int: text"),
         pytest.param({"size": "null"}, "size: must be a whole number, not None", id="int: null"),
+        pytest.param(
+            {"size": str(2**63)},
+            f"size: must be at most {2**63 - 1}, not a number of 64 bits",
+            id="int: more than 63 bits",
+        ),
+        pytest.param(
+            {"whole": "[0x" + "f" * 5000 + "]"},
+            "whole: must be true or false, not [a number of 20000 bits]",
+            id="boolean: more digits than Python writes",
+        ),
+        pytest.param(
+            {"name": '"a\\0"'},
+            "name: must be text without NUL or half a surrogate pair, not the text 'a\\x00'",
+            id="text: NUL",
+        ),
+        pytest.param(
+            {"tag": '"\\udfff"'},
+            "tag: must be text without NUL or half a surrogate pair, not the text '\\udfff'",
+            id="text: half a surrogate pair",
+        ),
         pytest.param({"size": "[1]"}, "size: must be a whole number, not [1]", id="int: list"),
         pytest.param(
             {"rate": "'5e-05'"}, "rate: must be a number, such as 0.00005, not the text '5e-05'", id="float: text 5e-05"
@@ -171,7 +194,7 @@ def test_refuses_a_value(file: Path, changed: dict[str, str], expected: str) -> 
 
 def test_refuses_a_number_beyond_floats(file: Path) -> None:
     assert message(Params, file, score(rate="1" + "0" * 400)).startswith(
-        "params.yaml: score.rate: must be a number, such as 0.00005, not 1000"
+        "params.yaml: score.rate: must be a number, such as 0.00005, not a number of 1329 bits"
     )
 
 
@@ -234,12 +257,60 @@ def test_refuses_keys(file: Path, text: str, expected: str) -> None:
         pytest.param("preset: !!float\n", "params.yaml: not YAML (", id="tag without a value"),
         pytest.param("preset: !!bool x\n", "params.yaml: not YAML (", id="no such boolean"),
         pytest.param("preset: " + "[" * 1000, "params.yaml: not YAML (", id="nested without end"),
+        pytest.param("%YAML 1.17\n---\npreset: a\n", "params.yaml: not YAML (", id="a version that there is not"),
         pytest.param("preset: a\x00b\n", "params.yaml: not YAML (", id="control character"),
         pytest.param("preset: é\n".encode("latin-1"), "params.yaml: byte 9 is not UTF-8; save the file", id="Latin-1"),
     ],
 )
 def test_refuses_what_is_not_yaml(file: Path, text: str | bytes, expected: str) -> None:
     assert message(Params, file, text).startswith(expected)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghijklm")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(BOMB, ":1: not YAML (names for values", id="aliases that grow"),
+        pytest.param(
+            "a: &a {x: 1}\n" + "".join(f"{b}: &{b} {{<<: [*{a}, *{a}]}}\n" for a, b in pairwise("abcdefghijklm")),
+            ":1: not YAML (names for values",
+            id="merges that grow",
+        ),
+        pytest.param("a: &a [*a]\n", ":1: not YAML (names for values", id="a list that holds itself"),
+        pytest.param("[" * 100_000, ": not YAML (cannot be read)", id="100,000 brackets"),
+        pytest.param("a: {" * 60_000, ": not YAML (cannot be read)", id="60,000 mappings"),
+        pytest.param("a: 0x" + "f" * 200_000, ": unknown key a", id="a number of 800,000 bits"),
+        pytest.param("preset: 0x" + "f" * 200_000, ": missing key launch", id="such a number as a value"),
+        pytest.param("? [a, b]\n: 1\n", ": unknown key ('a', 'b')", id="a list as a key"),
+        pytest.param('"a\\nb": 1\n', ": unknown key 'a\\nb'", id="a line break in a key"),
+        pytest.param('"\\ud800": 1\n', ": unknown key '\\ud800'", id="half a surrogate pair in a key"),
+        pytest.param("? " + "a" * 3000 + "\n: 1\n", ": unknown key 'aaa", id="a long key"),
+    ],
+)
+def test_hostile_yaml_takes_no_memory(file: Path, text: str, expected: str) -> None:
+    file.write_text(text, encoding="utf-8")
+    call = "load(Params, path, {})"
+    found = bounded_outcome(
+        "from mt.params import load\nfrom prepare import Params", call, file, megabytes=128, seconds=120
+    )
+    assert found.startswith(f"{file}{expected}")
+    assert len(found) < 1000
+    assert "\n" not in found
+
+
+def test_no_more_of_a_file_is_read_than_parameters_take(file: Path) -> None:
+    sparse(file, 1 << 40)
+    found = bounded_outcome("from mt.params import read_tree", "read_tree(path)", file, megabytes=16)
+    assert found.startswith(f"{file}: has more than {MAX_BYTES} bytes; ")
+
+
+def test_a_folder_is_no_parameter_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r": cannot be read \(Is a directory\); name the parameter file"):
+        load(Params, tmp_path, {})
 
 
 def test_names_the_file_that_is_missing(file: Path) -> None:

@@ -11,7 +11,7 @@ from mt.page_data import waterfall
 from mt.plots import STYLE, curve, draw, scores_figure, training_figure, training_rows, waterfall_figure
 from mt.results import TestsetResult, Training, read_testset, read_training
 from mt.wording import labels
-from report_inputs import FILTER, METRICS, dump, epochs, scores
+from report_inputs import FILTER, LOG, METRICS, dump, epochs, scores
 
 NAMES = labels(METRICS, built=True)
 TRAINED = ("reverse", "bt", "ft", "ft_bt")
@@ -28,7 +28,7 @@ def testsets(tmp_path: Path) -> list[TestsetResult]:
 def trainings(tmp_path: Path) -> list[Training]:
     for system in TRAINED:
         dump(tmp_path / system / "epochs.json", epochs(system))
-        dump(tmp_path / system / "log.json", {})
+        dump(tmp_path / system / "log.json", LOG)
     return [read_training(tmp_path / system, system) for system in TRAINED]
 
 
@@ -104,4 +104,20 @@ def test_the_waterfall_falls_from_read_to_kept() -> None:
     steps = waterfall(FILTER)
     bars = waterfall_figure(steps).axes[0].patches
     ends = [(round(bar.get_x()), round(bar.get_x() + bar.get_width())) for bar in bars]  # type: ignore[attr-defined]
-    assert ends == [(0, 700), (693, 700), (693, 693), (681, 693), (641, 681), (610, 641), (512, 610), (0, 512)]
+    assert ends == [
+        (0, 700),
+        (698, 700),
+        (691, 698),
+        (691, 691),
+        (679, 691),
+        (641, 679),
+        (610, 641),
+        (512, 610),
+        (0, 512),
+    ]
+
+
+def test_a_reason_is_text_and_no_formula(
+    testsets: list[TestsetResult], trainings: list[Training], tmp_path: Path
+) -> None:
+    draw(tmp_path, testsets, trainings, [("read", 5), (r"$\frac$", -1), ("kept", 4)], NAMES)

@@ -34,20 +34,20 @@ model, tokenizer = load_base(base, "float32")
 prompter = Prompter("{src_language}: {src}\\n{tgt_language}: {tgt}\\n", Languages("en", "ja"), FORWARD, [])
 segments = [{"id": str(i), "src": "The cat sat on the mat. " * (i % 4 + 1), "tgt": "x"} for i in range(15)]
 sampling = Decoding("sampling", 1, 0.8, 0.9, 1, 8, 3.0, 4, 120)
-found["plain"] = translate(model, tokenizer, prompter, segments, sampling)
+found["plain"] = translate(model, tokenizer, prompter, segments, sampling, None)
 pairs = [(prompter.prompt(segment), " cat\\n") for segment in segments]
-found["logprobs"] = mean_logprobs(model, tokenizer, pairs, 120)
-sizes, whole = [], decode._Engine._generate
+found["logprobs"] = mean_logprobs(model, tokenizer, pairs, 120, None)
+sizes, whole = [], decode._Engine.generate
 
-def scarce(self, prompts, limits, salt):
+def scarce(self, prompts, limits, asked):
     sizes.append(len(prompts))
     if count() == 2 and index() == 1 and len(prompts) > 1:
         raise torch.OutOfMemoryError("CUDA out of memory")
-    return whole(self, prompts, limits, salt)
+    return whole(self, prompts, limits, asked)
 
-decode._Engine._generate = scarce
+decode._Engine.generate = scarce
 greedy = Decoding("greedy", 1, 1.0, 1.0, 1, 8, 3.0, 4, 120)
-found |= {"scarce": translate(model, tokenizer, prompter, segments, greedy), "sizes": sizes}
+found |= {"scarce": translate(model, tokenizer, prompter, segments, greedy, None), "sizes": sizes}
 (out / f"{count()}-{index()}.json").write_text(json.dumps(found))
 """
 

@@ -58,6 +58,18 @@ def test_labels():
         pytest.param("{tgt} {src}\n", "after it", id="order"),
         pytest.param("{src} {src} {tgt}\n", "once", id="twice"),
         pytest.param("{src} {ref} {tgt}\n", "{ref} is unknown", id="unknown"),
+        pytest.param("{src} {0} {tgt}\n", r"\{0\} is unknown", id="number"),
+        pytest.param("{src:>999999999} {tgt}\n", "a bare name", id="width"),
+        pytest.param("{src:} {tgt}\n", "a bare name", id="empty format"),
+        pytest.param("{src:{tgt}} {tgt}\n", "a bare name", id="nested"),
+        pytest.param("{src!r} {tgt}\n", "a bare name", id="conversion"),
+        pytest.param("{src.x} {tgt}\n", "a bare name", id="attribute"),
+        pytest.param("{src[0]} {tgt}\n", "a bare name", id="item"),
+        pytest.param("{} {src} {tgt}\n", "a bare name", id="no name"),
+        pytest.param("{ src} {src} {tgt}\n", "a bare name", id="space"),
+        pytest.param("{src} {{src}} {tgt}\n", "a bare name", id="escaped"),
+        pytest.param("} {src} {tgt}\n", "a bare name", id="closing"),
+        pytest.param("{src} {tgt}\n{", "a bare name", id="opening"),
     ],
 )
 def test_refused_templates(template, message):

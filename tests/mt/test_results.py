@@ -7,16 +7,19 @@ import pytest
 
 from mt.errors import InputError
 from mt.results import (
+    Leaks,
     PairedTest,
     development_metrics,
     is_built,
     metric_order,
     read_comet,
-    read_keys,
+    read_leakage,
     read_testset,
     read_training,
 )
-from report_inputs import COMET, LOG, NOTHING_TRAINED, PUBLISHED, dump, epochs, scores
+from report_inputs import COMET, LOG, NOTHING_TRAINED, PUBLISHED, dump, epochs, leakage, scores
+
+BT = ("data/train/bt.jsonl", "testsets")
 
 
 def without(tree: Any, *place: str | int) -> Any:
@@ -42,12 +45,29 @@ BROKEN = {
     "a system less": (without(scores("t", 2), "systems", "ft"), "ft is missing or unknown"),
     "a system more": (changed(scores("t", 2), {}, "systems", "mert"), "mert is missing or unknown"),
     "no bound": (without(scores("t", 2), "systems", "ft", "chrf", "low"), "low: missing"),
-    "a text for a number": (changed(scores("t", 2), "0.9", "systems", "ft", "ja"), "ja: missing, or no float"),
+    "a text for a number": (
+        changed(scores("t", 2), "0.9", "systems", "ft", "ja"),
+        r"systems\.ft\.ja: must be a number",
+    ),
     "no share": (without(scores("t", 2), "systems", "baseline", "ja"), "no share in one target language"),
     "no bootstrap": (without(scores("t", 2), "bootstrap"), "bootstrap: missing"),
-    "a truth for a count": (changed(scores("t", 2), True, "systems", "ft", "empty"), "empty: missing, or no int"),
+    "a truth for a count": (
+        changed(scores("t", 2), True, "systems", "ft", "empty"),
+        r"systems\.ft\.empty: must be a count",
+    ),
+    "a count less": (without(scores("t", 2), "systems", "ft", "cut"), r"systems\.ft\.cut: missing"),
+    "a share for a count": (changed(scores("t", 2), 0.5, "systems", "ft", "degenerate"), "degenerate: must be a count"),
     "a test less": (without(scores("t", 2), "paired", 0), "no test of baseline and bt in bleu"),
     "a segment score less": (without(scores("t", 2), "segment_scores", "ft", "chrf", 0), "not 2 scores"),
+    "a name that is a path": (
+        changed(scores("t", 2), "x", "signatures", "comet_../../x"),
+        r"'comet_\.\./\.\./x' is no metric",
+    ),
+    "a name that is too long for a file": (
+        changed(scores("t", 2), "x", "signatures", "comet_" + "猫" * 100),
+        "is no metric",
+    ),
+    "no BLEU": (without(scores("t", 2), "signatures", "bleu"), r"signatures\.bleu: missing"),
     "another test set": (scores("kyoto", 2), "testset: is kyoto, not t"),
 }
 
@@ -98,7 +118,7 @@ def test_only_the_reverse_model_may_stay_untrained(tmp_path: Path) -> None:
         ([], "holds no epoch"),
         (without(epochs("ft"), 1, "best"), "best: missing"),
         (without(epochs("ft"), 1, "loss"), "loss: missing"),
-        (changed(epochs("ft"), float("nan"), 1, "loss"), "epoch 2: not a finite number"),
+        (changed(epochs("ft"), float("nan"), 1, "loss"), "not JSON .NaN is no number"),
     ],
     ids=["none", "no best", "no loss", "nan"],
 )
@@ -109,15 +129,34 @@ def test_broken_training_is_named(tmp_path: Path, rows: Any, message: str) -> No
         read_training(tmp_path, "ft")
 
 
+def test_leakage_is_read(tmp_path: Path) -> None:
+    tree = changed(leakage(["kyoto", "tatoeba"]), 3, "data/train/bt.jsonl", "leaks")
+    dump(tmp_path / "metrics.json", changed(tree, {"kyoto": {"leaks": 2}, "tatoeba": {"leaks": 1}}, *BT))
+    assert read_leakage(tmp_path / "metrics.json") == [
+        Leaks("data/prepared/train.jsonl", 400, 0, {"kyoto": 0, "tatoeba": 0}),
+        Leaks("data/train/bt.jsonl", 1100, 3, {"kyoto": 2, "tatoeba": 1}),
+    ]
+
+
 @pytest.mark.parametrize(
-    ("content", "message"), [({"a": 1}, r"b\.c: missing"), ({"a": 1, "b": 2}, r"b\.c: missing"), ([], "a: missing")]
+    ("tree", "message"),
+    [
+        ({}, "tells of no file"),
+        ([], "must hold an object"),
+        ({"train.jsonl": 7}, "train.jsonl: must be an object"),
+        (without(leakage(["kyoto"]), "data/train/bt.jsonl", "segments"), r"data/train/bt\.jsonl\.segments: missing"),
+        (
+            changed(leakage(["kyoto"]), {"genuine": 0}, "data/train/bt.jsonl", "leaks"),
+            r"data/train/bt\.jsonl\.leaks: must be a count",
+        ),
+        (changed(leakage(["kyoto"]), {"kyoto": {}}, *BT), r"data/train/bt\.jsonl\.testsets\.kyoto\.leaks: missing"),
+        (changed(leakage(["kyoto"]), {"wmt24": {"leaks": 0}}, *BT), "not all files were held to the same test sets"),
+    ],
 )
-def test_read_keys(tmp_path: Path, content: Any, message: str) -> None:
-    dump(tmp_path / "x.json", content)
-    with pytest.raises(InputError, match=message):
-        read_keys(tmp_path / "x.json", ("a", "b.c"))
-    dump(tmp_path / "x.json", {"a": 1, "b": {"c": 2}})
-    assert read_keys(tmp_path / "x.json", ("a", "b.c")) == {"a": 1, "b": {"c": 2}}
+def test_broken_leakage_is_named(tmp_path: Path, tree: Any, message: str) -> None:
+    dump(tmp_path / "metrics.json", tree)
+    with pytest.raises(InputError, match=rf"metrics\.json: {message}"):
+        read_leakage(tmp_path / "metrics.json")
 
 
 @pytest.mark.parametrize(
@@ -133,8 +172,8 @@ def test_a_checkpoint_is_built_where_it_was_measured(comet: dict[str, Any], buil
     [
         (without({**COMET}, "ranking_accuracy"), "ranking_accuracy: missing"),
         (without({**PUBLISHED}, "repo"), "repo: missing"),
-        ([], "checkpoint: missing"),
-        (7, "checkpoint: missing"),
+        ([], "must hold an object"),
+        (7, "must hold an object"),
     ],
 )
 def test_a_checkpoint_that_is_half_told_of_is_named(comet: Any, message: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The reader of sacreBLEU's test sets, on sets laid out as it lays them out."""
 
+import io
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -65,6 +66,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def lay(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
+
+
+def said(source: str) -> str:
+    """The error that reading a set ends with, if there is one."""
+    try:
+        assert read(asked(source))[0]
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 @pytest.fixture
@@ -133,8 +143,6 @@ def test_without_a_network_the_error_says_what_goes_where(home: Path, name: str,
 
 
 def test_a_download_of_another_digest_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
     monkeypatch.setattr("urllib.request.urlopen", lambda url: io.BytesIO(b"something else"))
     with pytest.raises(InputError, match=r"sacrebleu:wmt20: cannot be downloaded or read \(SystemExit"):
         read(asked("sacrebleu:wmt20"))
@@ -143,6 +151,52 @@ def test_a_download_of_another_digest_is_one_line(home: Path, monkeypatch: pytes
 def test_a_damaged_file_is_one_line(laid: Path) -> None:
     lay(laid / "wmt24/raw/xml/wmttest2024.en-ja.all.xml", XML[:-200])
     with pytest.raises(InputError, match=r"cannot be downloaded or read \(XMLSyntaxError"):
+        read(asked("sacrebleu:wmt24"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (' id="1"', ' id="one"'),
+        (' id="1"', ""),
+        (">A dog.<", "><"),
+        (' lang="ja"', ""),
+        ('<src lang="en">', '<src lang="de">'),
+        (' id="news.1"', ""),
+        (' translator="refA"', ""),
+        ("<dataset", '<!DOCTYPE d [<!ENTITY a "x">]><dataset'),
+        (XML, ""),
+        (XML, "<a/>"),
+        (XML, "\0"),
+    ],
+)
+def test_xml_that_is_not_as_it_should_be_is_read_or_one_line(laid: Path, old: str, new: str) -> None:
+    assert old in XML
+    lay(laid / "wmt24/raw/xml/wmttest2024.en-ja.all.xml", XML.replace(old, new))
+    assert "\n" not in said("sacrebleu:wmt24")
+
+
+BOMB = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+
+
+def test_a_bomb_is_refused(laid: Path) -> None:
+    bomb = XML.replace("<dataset", f'<!DOCTYPE d [<!ENTITY a0 "ha">{BOMB}]><dataset').replace("A dog.", "&a9;")
+    lay(laid / "wmt24/raw/xml/wmttest2024.en-ja.all.xml", bomb)
+    with pytest.raises(InputError, match=r"cannot be downloaded or read \(XMLSyntaxError"):
+        read(asked("sacrebleu:wmt24"))
+
+
+@pytest.mark.parametrize("content", [b"caf\xe9\n", b"a\0b\n" * 2, b""], ids=["Latin-1", "NUL", "nothing"])
+def test_lines_that_are_not_as_they_should_be_are_read_or_one_line(laid: Path, content: bytes) -> None:
+    read(asked("sacrebleu:wmt20"))
+    (laid / "wmt20/wmt20.en-ja.ref").write_bytes(content)
+    assert "\n" not in said("sacrebleu:wmt20")
+
+
+def test_an_archive_that_is_none_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("urllib.request.urlopen", lambda url: io.BytesIO(b"no archive"))
+    monkeypatch.setattr(sacrebleu.DATASETS["wmt24"], "md5", None)
+    with pytest.raises(InputError, match=r"cannot be downloaded or read \(ReadError|FileNotFoundError"):
         read(asked("sacrebleu:wmt24"))
 
 

@@ -1,6 +1,7 @@
 """Segments in JSON Lines: what is read back, and what is refused with its line."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bounded import outcome as bounded_outcome
+from bounded import sparse
 from mt.errors import InputError
-from mt.segments import Segment, decoded_lines, read_segments, write_segments
+from mt.segments import MAX_LINE_BYTES, Segment, decoded_lines, read_segments, write_segments
+from mt.values import MAX_DEPTH, parsed
 
 PAIR = ("src", "tgt")
 GOOD: Segment = {"id": "a:1", "src": "A cat.", "tgt": "猫だ。"}
@@ -34,6 +38,7 @@ def test_reads_in_order_and_keeps_other_keys(tmp_path: Path) -> None:
         pytest.param(lines(GOOD), id="LF"),
         pytest.param(lines(GOOD).removesuffix(b"\n"), id="no LF at the end"),
         pytest.param(lines(GOOD).replace(b"\n", b"\r\n"), id="CRLF"),
+        pytest.param(b"\xef\xbb\xbf" + lines(GOOD), id="byte order mark"),
     ],
 )
 def test_line_ends(content: bytes, tmp_path: Path) -> None:
@@ -77,6 +82,27 @@ def test_other_separators_stay_inside_the_text(separator: str, tmp_path: Path) -
         pytest.param(lines(GOOD) + b"{", PAIR, ":2: not JSON (", id="not JSON"),
         pytest.param(lines(GOOD) + b"\n" + lines({**GOOD, "id": "b"}), PAIR, ":2: not JSON (", id="empty line"),
         pytest.param(b"a\tb\n", PAIR, ":1: not JSON (", id="tab separated"),
+        pytest.param(lines(GOOD) + b"\xef\xbb\xbf{}", PAIR, ":2: not JSON (", id="byte order mark on line two"),
+        pytest.param(lines(GOOD, GOOD).replace(b"\n", b"\r"), PAIR, ":1: not JSON (Extra data", id="CR line ends"),
+        pytest.param(b'{"id": "a\0"}', PAIR, ":1: not JSON (Invalid control character", id="NUL"),
+        pytest.param(b'{"id": "a", "n": NaN}', PAIR, ":1: not JSON (NaN is no number", id="NaN"),
+        pytest.param(b'{"id": "a", "n": -Infinity}', PAIR, ":1: not JSON (-Infinity is no", id="an infinity"),
+        pytest.param(b'{"id": "a", "n": 1e999}', PAIR, ":1: not JSON (1e999 is no number", id="beyond float64"),
+        pytest.param(b'{"n": ' + b"9" * 5000 + b"}", PAIR, ":1: not JSON (9999", id="a number of 5000 digits"),
+        pytest.param(b'{"n": [{"a": 1, "a": 1}]}', PAIR, ":1: not JSON (a key stands twice", id="key twice"),
+        pytest.param(b"[" * 100_000, PAIR, ":1: not JSON (lists or objects stand too deep", id="100,000 brackets"),
+        pytest.param(
+            b'{"n": ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}",
+            PAIR,
+            f":1: not JSON (lists or objects stand more than {MAX_DEPTH} deep",
+            id="deeper than can be written",
+        ),
+        pytest.param(
+            rb'{"id": "a", "src": "x", "tgt": "y", "model": ["\ud800"]}',
+            PAIR,
+            ":1: holds half a surrogate pair, which is no UTF-8; correct its escapes",
+            id="half of an escaped pair, anywhere",
+        ),
         pytest.param(lines(["a", "b"]), PAIR, ":1: not an object; write {'id': …, 'src': …, 'tgt': …}", id="a list"),
         pytest.param(
             lines({"src": "x", "tgt": "y"}),
@@ -121,6 +147,43 @@ def test_refuses(content: bytes | None, texts: tuple[str, ...], expected: str, t
         read_segments(file, texts)
     assert str(raised.value).startswith(f"{file}{expected}")
     assert "\n" not in str(raised.value)
+
+
+def test_whole_surrogate_pairs_and_brackets_in_text_are_text(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(rb'{"id": "a", "src": "\ud83d\ude00", "tgt": "' + b"[{" * 100 + b'"}')
+    assert read_segments(file, PAIR) == [{"id": "a", "src": "😀", "tgt": "[{" * 100}]
+
+
+def test_what_is_not_too_deep_is_read() -> None:
+    inside = MAX_DEPTH - 1
+    assert json.dumps(parsed("[" * inside + "[1], []" + "]" * inside)).count("[") == MAX_DEPTH + 1
+
+
+def test_the_longest_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    room = MAX_LINE_BYTES - len(lines({**GOOD, "src": ""}))
+    write_segments(file, [{**GOOD, "src": "x" * room}])
+    assert len(read_segments(file, PAIR)[0]["src"]) == room
+    with pytest.raises(InputError, match=rf"the segment 'a:1' takes {MAX_LINE_BYTES + 1} bytes, more than"):
+        write_segments(file, [{**GOOD, "src": "x" * (room + 1)}])
+    file.write_bytes(lines(GOOD, {**GOOD, "id": "b", "src": "x" * (room + 3)}))
+    with pytest.raises(InputError, match=rf"jsonl:2: is longer than {MAX_LINE_BYTES} bytes; write a segment a line"):
+        read_segments(file, PAIR)
+
+
+def test_a_line_of_a_gigabyte_takes_no_memory(tmp_path: Path) -> None:
+    file = sparse(tmp_path / "a.jsonl", 1 << 30, lines(GOOD) + b'{"id": "')
+    said = bounded_outcome("from mt.segments import read_segments", "read_segments(path, ('src',))", file, megabytes=16)
+    assert said == f"{file}:2: is longer than {MAX_LINE_BYTES} bytes; write a segment a line"
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_plain_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    with pytest.raises(InputError, match=r"a\.jsonl: is no plain file; name one that is"):
+        read_segments(path, PAIR)
 
 
 def test_checks_only_the_texts_asked_for(tmp_path: Path) -> None:
@@ -197,3 +260,19 @@ def test_decoded_lines_count_from_one(tmp_path: Path) -> None:
     file = tmp_path / "a.tsv"
     file.write_bytes("a\u2028b\tc\n\nd\r\ne".encode())
     assert list(decoded_lines(file)) == [(1, "a\u2028b\tc"), (2, ""), (3, "d\r"), (4, "e")]
+
+
+@pytest.mark.parametrize("key", ["src", "doc", "hyp"])
+@pytest.mark.parametrize("value", [5, None, True, [], {"a": 1}])
+def test_what_is_text_elsewhere_is_text_where_nobody_asks_for_it(key: str, value: Any, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(lines({"id": "a:1", "tgt": "猫だ。"}, {"id": "a:2", "tgt": "猫だ。", key: value}))
+    with pytest.raises(InputError, match=rf"a\.jsonl:2: '{key}' is no text; write it as a string, or leave it out$"):
+        read_segments(file, ("tgt",))
+
+
+def test_a_side_that_nobody_asks_for_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(lines({"id": "a:1", "src": "a\nb", "tgt": "猫だ。"}))
+    with pytest.raises(InputError, match="'src' holds a line break"):
+        read_segments(file, ("tgt",))

@@ -1,5 +1,7 @@
 """Sentences of running text."""
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +55,22 @@ def test_japanese(text: str, expected: list[str]) -> None:
 )
 def test_other_languages(language: str, text: str, expected: list[str]) -> None:
     assert sentences(text, language) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["「" * 10**5 + "』" * 10**5, "「" * 10**5 + "」" * 10**5, "。」" * 10**5, "“" * 10**5]
+)
+def test_a_long_line_is_given_whole(text: str) -> None:
+    start = process_time()
+    assert sentences(f"{text}\n猫。", "ja") == [text, "猫。"]
+    assert process_time() - start < 2
+
+
+@pytest.mark.parametrize("text", ["「" * 9000 + "』" * 9000, "「" * 9000 + "」" * 9000, "。」" * 9000, "“" * 18000])
+def test_hostile_brackets_of_a_line_that_is_split(text: str) -> None:
+    start = process_time()
+    assert "".join(sentences(text, "ja")) == text
+    assert process_time() - start < 2
 
 
 @given(st.text("あと。！「」『』（）()..a \n"), st.sampled_from(["ja", "en"]))

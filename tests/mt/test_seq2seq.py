@@ -1,14 +1,18 @@
 import dataclasses
+import shutil
+from contextlib import nullcontext
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import tiny
 import tiny_marian
-from mt import processes, seq2seq
+from mt import batched, processes, seq2seq
 from mt.decode import Decoding
 from mt.errors import InputError
 from mt.files import write_json
+from mt.recall import open_memory
 from mt.seq2seq import Seq2Seq, load
 
 GREEDY = Decoding("greedy", 1, 1.0, 1.0, 1, 24, 1.5, 4, 400)
@@ -16,6 +20,12 @@ BEAM = dataclasses.replace(GREEDY, strategy="beam", beams=3)
 SAMPLING = dataclasses.replace(GREEDY, strategy="sampling", temperature=1.5, top_p=0.9)
 TEXTS = (*tiny_marian.JAPANESE, "雨", "猫と魚", "東京で雨が降っています。彼女は猫を見ました。")
 SEGMENTS = [{"id": f"m{i}", "tgt": text} for i, text in enumerate(TEXTS)]
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch):
+    """No translation memory, so that every translation is made anew."""
+    monkeypatch.setattr(seq2seq, "open_memory", lambda *_: nullcontext())
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +128,24 @@ def test_work_that_other_processes_do_comes_back_in_order(folder, monkeypatch):
         done = {i: do(work[i]) for first in (1, 0) for i in range(first, len(work), 2)}
         return [done[i] for i in range(len(work))]
 
-    monkeypatch.setattr(seq2seq, "share", two_processes)
+    monkeypatch.setattr(batched, "share", two_processes)
     assert model.translate(SEGMENTS) == expected
     assert shared[0] > 2
     assert processes.share is not two_processes
+
+
+def test_two_models_do_not_share_what_they_remember(folder, tmp_path, monkeypatch, capsys):
+    other = shutil.copytree(folder, tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    save_file({name: -one for name, one in weights.items()}, other / "model.safetensors", {"format": "pt"})
+    models = [Seq2Seq(place, "float32", GREEDY) for place in (folder, other)]
+    expected = [model.translate(SEGMENTS) for model in models]
+    assert expected[0] != expected[1]
+    monkeypatch.setattr(seq2seq, "open_memory", open_memory)
+    assert [model.translate(SEGMENTS) for model in models] == expected
+    assert "in the memory" not in capsys.readouterr().out
+    assert [model.translate(SEGMENTS) for model in models] == expected
+    assert capsys.readouterr().out.count("7 translations: 7 from the memory, 0 new") == 2
 
 
 def test_random_numbers_are_left_alone(folder):
@@ -138,11 +162,11 @@ def test_out_of_memory_halves_the_batch(folder, monkeypatch):
     sizes = []
     whole = Seq2Seq._generate
 
-    def scarce(self, texts, limits, salt):
+    def scarce(self, texts, limits, asked):
         sizes.append(len(texts))
         if len(texts) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(self, texts, limits, salt)
+        return whole(self, texts, limits, asked)
 
     monkeypatch.setattr(Seq2Seq, "_generate", scarce)
     assert model.translate(SEGMENTS) == expected
@@ -159,7 +183,7 @@ def test_out_of_memory_at_one_segment_says_what_to_lower(folder, monkeypatch):
 
 
 def test_other_errors_stay_what_they_are(folder, monkeypatch):
-    def broken(self, texts, limits, salt):
+    def broken(self, texts, limits, asked):
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(Seq2Seq, "_generate", broken)
@@ -191,6 +215,24 @@ def test_a_folder_without_a_model_says_which_keys_to_write(tmp_path):
 
 def test_a_model_of_another_kind_is_refused(tmp_path):
     tiny.save_llama(tmp_path)
-    write_json(tmp_path / "provenance.json", {"name": "tiny", "format": "hub"})
+    write_json(tmp_path / "provenance.json", {"name": "tiny", "format": "hub", "files": {}})
     with pytest.raises(InputError, match="llama is no sequence-to-sequence model"):
         load(tmp_path, "float32")
+
+
+@pytest.mark.parametrize("name", ["source.spm", "target.spm", "vocab.json", "tokenizer_config.json", "config.json"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"5", b"\xff" * 500, b'{"a": '])
+def test_a_damaged_file_is_an_input_error(folder, tmp_path, name, content):
+    """Transformers gives False for a tokenizer that it cannot read."""
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model" / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"^{tmp_path}/model: .*; ") as told:
+        load(tmp_path / "model", "float32")
+    assert "\n" not in str(told.value)
+
+
+def test_a_model_without_a_token_to_begin_with(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "model")
+    write_json(tmp_path / "model" / "generation_config.json", {})
+    with pytest.raises(InputError, match="no token to pad, to end or to begin"):
+        load(tmp_path / "model", "float32")

@@ -29,7 +29,8 @@ def test_base_model(change: dict[str, Any], expected: str) -> None:
     [
         ({}, "The reverse model"),
         ({"reverse": "prompted"}, "The base model, prompted with examples from the training set,"),
-        ({"reverse": "prompted", "shots": 0}, "The base model, prompted without examples,"),
+        ({"reverse": "prompted", "shots": 0}, "The base model, prompted with examples from the training set,"),
+        ({"reverse": "prompted", "reverse_shots": 0}, "The base model, prompted without examples,"),
         ({"reverse": "seq2seq", "reverse_model": "opus-mt-ja-en"}, "The model `opus-mt-ja-en`"),
     ],
 )

@@ -14,9 +14,9 @@ from mt.errors import InputError
 from mt.reader import Request
 
 
-def archive(cache: Path, content: str) -> Archive:
+def archive(cache: Path, content: str | bytes) -> Archive:
     """Put a packed corpus where downloads are kept."""
-    data = content.encode()
+    data = content if isinstance(content, bytes) else content.encode()
     with tarfile.open(cache / "pack-1.tar.gz", "w:gz") as file:
         info = tarfile.TarInfo("pack-1/SENTENCES")
         info.size = len(data)
@@ -26,7 +26,7 @@ def archive(cache: Path, content: str) -> Archive:
 
 
 def tatoeba(
-    folder: Path, content: str, texts: tuple[str, ...] = PAIR, languages: Sequence[str] = ("en", "ja")
+    folder: Path, content: str | bytes, texts: tuple[str, ...] = PAIR, languages: Sequence[str] = ("en", "ja")
 ) -> Request:
     return request(corpus("tatoeba", archives=(archive(folder, content),)), folder, texts, languages=languages)
 
@@ -53,6 +53,22 @@ def test_tatoeba_as_monolingual_text_needs_no_english(tmp_path: Path) -> None:
 def test_tatoeba_names_a_row_that_is_too_short(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"SENTENCES:2: has 2 columns"):
         read(tatoeba(tmp_path, "1\t猫だ。\tA cat.\n2\t犬だ。\n"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"1\t\xff\tA\n", r"SENTENCES:1: byte 3 is not UTF-8"),
+        (b"1\tA\tB\r\n2\tA\tB\t\r\n", r"SENTENCES:1: 'src' holds a line break"),
+        (b"1\tA\tB\n1\tA\tB\n", r"SENTENCES:2: the id 'tatoeba:1' stands twice"),
+        (b"\n", r"SENTENCES:1: has 1 columns"),
+        (b"1\tA\t" + b"B" * (1 << 20), r"SENTENCES:1: is longer than 1048576 bytes"),
+    ],
+    ids=["no UTF-8", "CRLF", "id twice", "nothing", "a long line"],
+)
+def test_tatoeba_names_a_broken_row(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tatoeba(tmp_path, content))
 
 
 def test_tatoeba_the_other_way_round(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Normal form, words, keys, n-grams and scripts."""
 
+import re
 import unicodedata
+from time import process_time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mt.text import key, length_ratio, ngrams, normalise, script_share, words
+from mt.text import _ELLIPSIS, key, length_ratio, ngrams, normalise, script_share, words
 
 JAPANESE = st.text(
     st.sampled_from("猫は犬がＡAａ1１ｶﾞー～~〜!！?？.．,，、。:：;；(（)）｢｣「」…・･・ 　\u200b\u3099゛゜\t"),
@@ -176,3 +178,21 @@ def test_length_ratio_turns_over_with_its_sides(src: str, tgt: str) -> None:
 )
 def test_script_share(text: str, language: str, expected: float) -> None:
     assert script_share(text, language) == pytest.approx(expected)
+
+
+BACKTRACKING = re.compile(r"(?:\. ?)*(?:\.{2,}|・{3,})(?: ?(?:\.|・{3,}))*")
+"""What the rule for dots says, in a form that takes a minute for a line of them."""
+
+
+@given(st.lists(st.sampled_from([".", ". ", "・", "・・・", " ", "猫", ". .."]), max_size=30).map("".join))
+def test_dots_are_what_the_plain_rule_says(text: str) -> None:
+    assert _ELLIPSIS.sub("…", text) == BACKTRACKING.sub("…", text)
+
+
+@pytest.mark.parametrize("unit", [". ", ". . x", "・", "・・ ", ".・", "..", "、 ", ": ", "a'", "!? "])
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_a_line_of_one_megabyte_takes_no_longer_than_its_length(unit: str, language: str) -> None:
+    text = unit * (2**20 // len(unit)) + "x"
+    start = process_time()
+    normalise(text, language)
+    assert process_time() - start < 5

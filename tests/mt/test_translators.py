@@ -47,14 +47,14 @@ def test_every_kind_has_the_methods_of_the_interface(kind):
 def test_with_an_adapter_it_is_the_adapted_model(base, adapter):
     model, tokenizer = load_adapted(base, adapter, "float32")
     found = Causal(base, adapter, prompter(), "float32", DECODING)
-    assert found.translate(MONO) == translate(model, tokenizer, prompter(), MONO, DECODING)
+    assert found.translate(MONO) == translate(model, tokenizer, prompter(), MONO, DECODING, None)
     assert found.revision == revision(base, adapter)
 
 
 def test_without_an_adapter_it_is_the_base_model_with_its_examples(base, adapter):
     model, tokenizer = load_base(base, "float32")
     found = Causal(base, None, prompter(SHOTS), "float32", DECODING)
-    expected = translate(model, tokenizer, prompter(SHOTS), MONO, DECODING)
+    expected = translate(model, tokenizer, prompter(SHOTS), MONO, DECODING, None)
     assert found.translate(MONO) == expected
     assert found.revision == revision(base, None)
     sources = ["The cat.", "Rain.", "She"]
@@ -62,12 +62,24 @@ def test_without_an_adapter_it_is_the_base_model_with_its_examples(base, adapter
     assert adapted.logprobs(MONO, sources) != found.logprobs(MONO, sources)
 
 
+def test_two_models_do_not_share_what_they_remember(base, adapter, capsys):
+    plain, adapted = load_base(base, "float32"), load_adapted(base, adapter, "float32")
+    expected = [translate(*loaded, prompter(), MONO, DECODING, None) for loaded in (plain, adapted)]
+    assert expected[0] != expected[1]
+    capsys.readouterr()
+    models = [Causal(base, place, prompter(), "float32", DECODING) for place in (None, adapter)]
+    assert [model.translate(MONO) for model in models] == expected
+    assert "in the memory" not in capsys.readouterr().out
+    assert [model.translate(MONO) for model in models] == expected
+    assert capsys.readouterr().out.count("3 translations: 3 from the memory, 0 new") == 2
+
+
 def test_logprobs_are_of_the_english_after_the_prompt(base, monkeypatch):
     asked = []
     monkeypatch.setattr(
         translators,
         "mean_logprobs",
-        lambda m, t, pairs, budget: asked.extend(pairs) or mean_logprobs(m, t, pairs, budget),
+        lambda m, t, pairs, budget, memory: asked.extend(pairs) or mean_logprobs(m, t, pairs, budget, None),
     )
     found = Causal(base, None, prompter(SHOTS), "float32", DECODING).logprobs(MONO, ["The cat.", "", "She"])
     shot = "Japanese: 雨が降っています。\nEnglish: The mat.\n"

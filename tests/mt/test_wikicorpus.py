@@ -1,23 +1,31 @@
 """The reader of NICT's WikiCorpus."""
 
+import encodings
 import gzip
 import io
+import os
+import pkgutil
 import tarfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
+from xml.parsers.expat import errors
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import mt.wikicorpus
+from bounded import gzipped, outcome, tar_header, zeros
 from corpus_requests import MONO, PAIR, WIKICORPUS, corpus, read, request
 from mt.errors import InputError
 from mt.reader import Request, WikiCorpus
 from mt.segments import Segment
 from mt.tally import Tally
+from mt.wikicorpus import MAX_ARTICLE_BYTES
 
 SAMPLE = Path(__file__).parents[2].parent / "shared" / "wikicorpus" / "wiki_corpus_2.01_sample.tar.gz"
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -36,7 +44,7 @@ def article(*units: str, head: str = HEAD) -> bytes:
     )
 
 
-def sentence(number: int) -> str:
+def sentence(number: int | str) -> str:
     return unit("sen", f"Sentence {number}.", f"文{number}。", str(number))
 
 
@@ -176,6 +184,15 @@ def test_too_many_malformed_articles_are_an_error(tmp_path: Path) -> None:
         read(asked(path, max_malformed=0.33))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the codec
+@pytest.mark.parametrize("codec", sorted(module.name for module in pkgutil.iter_modules(encodings.__path__)))
+def test_whatever_encoding_an_article_names_it_is_read_or_malformed(tmp_path: Path, codec: str) -> None:
+    head = f'<?xml version="1.0" encoding="{codec}"?>'
+    path = pack(tmp_path / "c.tar.gz", {**PLAIN, "GNM/GNM00155.xml": article(sentence(1), head=head)})
+    segments, tally = read(asked(path, max_malformed=0.34))
+    assert len(segments) + tally.dropped.get("malformed", 0) == 4
+
+
 HOSTILE = {
     "entity": '<!DOCTYPE a [<!ENTITY lol "lol">]>',
     "entities that grow": '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;&b;">]>',
@@ -192,10 +209,144 @@ def test_document_types_and_entities_are_refused(tmp_path: Path, head: str) -> N
         of_one(tmp_path, article(sentence(1), head=HEAD + head))
 
 
+def out_of_memory() -> ParseError:
+    """As the parser raises it; memory is tight where it does, and any call may fail."""
+    error = ParseError("out of memory: line 1, column 1048563")
+    error.code = errors.codes["out of memory"]
+    return error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), out_of_memory()], ids=["Python", "expat"])
+def test_too_little_memory_makes_no_article_malformed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("defusedxml.ElementTree.fromstring", fail)
+    with pytest.raises(InputError, match=r"BDS00010\.xml: takes more memory than there is; free some"):
+        of_one(tmp_path, article(sentence(1)))
+
+
+READ = """
+from dataclasses import replace
+from corpus_requests import WIKICORPUS, corpus, read, request
+options = replace(WIKICORPUS, max_malformed=1.0)
+def asked(path):
+    return request(corpus("wikicorpus", path=str(path)), path.parent, wikicorpus=options)
+"""
+
+
+def bounded(path: Path, megabytes: int) -> str:
+    return outcome(READ, "read(asked(path))", path, megabytes)
+
+
+BOMB = '<!DOCTYPE a [<!ENTITY a0 "ha">' + "".join(
+    f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        article(unit("sen", "&a11;", "文", "1"), head=f"{HEAD}{BOMB}]>"),
+        article(unit("sen", "&a;" * 9000, "文", "1"), head=f'{HEAD}<!DOCTYPE a [<!ENTITY a "{"x" * 90_000}">]>'),
+        article(head=f'{HEAD}<!DOCTYPE a [<!ENTITY a SYSTEM "/dev/zero">]>') + b"&a;",
+    ],
+    ids=["entities of entities", "a long entity many times", "a device"],
+)
+def test_an_xml_bomb_takes_no_memory(tmp_path: Path, content: bytes) -> None:
+    path = pack(tmp_path / "c.tar.gz", {"BDS00010.xml": content})
+    assert "BDS00010.xml: declares a document type or an entity" in bounded(path, 24)
+
+
+@pytest.mark.parametrize("inner", ["<a/>", "<a>", "<a b='' c='' d=''/>", "x<a/>y", "<!---->", "&#65;", "<?a?>"])
+def test_the_largest_article_takes_bounded_memory(tmp_path: Path, inner: str) -> None:
+    content = article(sentence(1), inner * ((MAX_ARTICLE_BYTES - 1000) // len(inner)))
+    path = pack(tmp_path / "c.tar.gz", {"BDS00010.xml": content})
+    assert bounded(path, 400) in ("read", f"{path}: holds no segment with text (1 were read); give at least one")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        pytest.param(
+            [tar_header("BDS00010.xml", 2**60)], f"has {2**60} bytes, more than", id="an article of 2^60 bytes"
+        ),
+        pytest.param([tar_header("a.txt", 2**60)], "unexpected end of data", id="another file of 2^60 bytes"),
+        pytest.param([tar_header("a.txt", -1024)], "a header leads back", id="a negative size"),
+        pytest.param([tar_header("a.txt", -512)], "a header is damaged", id="back to the beginning"),
+        pytest.param(
+            [tar_header("a.txt", 1 << 29), *zeros(1 << 29)], "holds no article", id="half a gigabyte of zeros"
+        ),
+        pytest.param([tar_header("a", 1 << 29, tarfile.XGLTYPE), *zeros(1 << 29)], "are to be read", id="in a header"),
+        pytest.param([bytes(1024), *zeros(1 << 29)], "holds no article", id="after the end"),
+    ],
+)
+def test_an_archive_takes_no_memory_whatever_its_headers_claim(tmp_path: Path, chunks: list[bytes], said: str) -> None:
+    path = gzipped(tmp_path / "c.tar.gz", chunks)
+    assert said in bounded(path, 24)
+
+
+def test_articles_are_kept_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mt.wikicorpus, "MAX_CORPUS_BYTES", 300)
+    with pytest.raises(InputError, match=r"packs more than 300 bytes of articles; do not trust it"):
+        read(asked(pack(tmp_path / "c.tar.gz", PLAIN)))
+
+
+def test_a_damaged_header_does_not_end_the_corpus(tmp_path: Path) -> None:
+    path = pack(tmp_path / "c.tar.gz", PLAIN)
+    blocks = gzip.decompress(path.read_bytes())
+    at = blocks.index(b"wiki_corpus_2.01/HST")
+    path.write_bytes(gzip.compress(blocks[:at] + b"x" + blocks[at + 1 :]))
+    with pytest.raises(InputError, match=r"is no whole \.tar\.gz \(a header is damaged\)"):
+        read(asked(path))
+
+
+@pytest.mark.parametrize("kind", ["file", "article", "pipe"])
+def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    path = unpacked(tmp_path / "folder", PLAIN) if kind == "article" else pack(tmp_path / "c.tar.gz", PLAIN)
+    if kind == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    else:
+        monkeypatch.setattr("builtins.open" if kind == "file" else "pathlib.Path.read_bytes", refuse)
+    with pytest.raises(InputError, match=r"cannot be read|is no plain file"):
+        read(asked(path))
+
+
+def refuse(*_: Any, **__: Any) -> Any:
+    raise PermissionError(13, "Permission denied")
+
+
 def test_deep_nesting_harms_nothing(tmp_path: Path) -> None:
     depth = 50_000
     segments, _ = of_one(tmp_path, article("<p>" * depth + sentence(1) + "</p>" * depth))
     assert len(segments) == 1
+
+
+NESTED = '<sen id="{0}"><e type="check">e</e><j>{1}'
+
+
+def nested(levels: int) -> bytes:
+    opened = "".join(NESTED.format(level, "文" * 8) for level in range(levels))
+    return article(sentence("a") + opened + "</j></sen>" * levels + sentence("b"))
+
+
+@pytest.mark.parametrize("titles", [False, True])
+def test_a_sentence_in_a_sentence_is_dropped_with_it_and_counted(tmp_path: Path, titles: bool) -> None:
+    path = pack(tmp_path / "c.tar.gz", {"BDS00001.xml": nested(3)})
+    segments, tally = read(asked(path, titles=titles))
+    assert [segment["id"] for segment in segments] == [f"wikicorpus:BDS00001:{name}" for name in "ab"]
+    assert tally.dropped == {"nested": 1}
+
+
+def test_nesting_takes_no_longer_than_its_length(tmp_path: Path) -> None:
+    path = pack(tmp_path / "c.tar.gz", {"BDS00001.xml": nested(40_000)})
+    began = time.process_time()
+    _, tally = read(asked(path))
+    assert tally.dropped == {"nested": 1}
+    assert time.process_time() - began < 5
 
 
 def link(name: str, kind: bytes, target: str = "/etc/passwd") -> tarfile.TarInfo:
@@ -209,23 +360,41 @@ def test_only_regular_articles_of_an_archive_are_read(tmp_path: Path) -> None:
         "README.xml": b"<",
         "._BDS00010.xml": b"<",
         "BDS00011.txt": b"<",
-        "symbolic": link("BDS00012.xml", tarfile.SYMTYPE),
-        "hard": link("BDS00013.xml", tarfile.LNKTYPE, "wiki_corpus_2.01/HST/HST00002.xml"),
-        "device": link("BDS00014.xml", tarfile.CHRTYPE),
-        "pipe": link("BDS00015.xml", tarfile.FIFOTYPE),
-        "folder": link("BDS00016.xml", tarfile.DIRTYPE),
+        "link": link("BDS00012", tarfile.SYMTYPE),
     }
     segments, tally = read(asked(pack(tmp_path / "c.tar.gz", {**PLAIN, **others})))
     assert ({s["doc"] for s in segments}, tally.dropped) == ({"BDS00010", "HST00002"}, {})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.tar.gz"]
 
 
-def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_an_article_of_an_archive_that_is_no_file_is_refused(tmp_path: Path, kind: bytes) -> None:
+    others = {"other": link("BDS00012.xml", kind, "wiki_corpus_2.01/HST/HST00002.xml")}
+    with pytest.raises(InputError, match=r"BDS00012\.xml is a link, a device or a folder; put the article itself"):
+        read(asked(pack(tmp_path / "c.tar.gz", {**PLAIN, **others})))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("BDS/CLT00001.xml", r"CLT00001\.xml is a link, a device or a folder"),
+        ("CLT", r"CLT: is a link to a folder; put the folder itself"),
+    ],
+)
+def test_links_in_a_folder_are_refused(tmp_path: Path, name: str, says: str) -> None:
     folder = unpacked(tmp_path / "folder", PLAIN)
-    unpacked(tmp_path / "elsewhere", {"CLT/CLT00001.xml": article(sentence(1))})
-    (folder / "BDS/CLT00001.xml").symlink_to(tmp_path / "elsewhere/CLT/CLT00001.xml")
-    (folder / "CLT").symlink_to(tmp_path / "elsewhere/CLT")
-    assert {s["doc"] for s in read(asked(folder))[0]} == {"BDS00010", "HST00002"}
+    elsewhere = unpacked(tmp_path / "elsewhere", {"CLT/CLT00001.xml": article(sentence(1))})
+    (folder / name).symlink_to(elsewhere / "CLT" / ("CLT00001.xml" if name.endswith(".xml") else ""))
+    with pytest.raises(InputError, match=says):
+        read(asked(folder))
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_an_article_of_a_folder_that_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    folder = unpacked(tmp_path / "folder", PLAIN)
+    make(folder / "BDS" / "BDS00012.xml")
+    with pytest.raises(InputError, match=r"BDS00012\.xml is a link, a device or a folder"):
+        read(asked(folder))
 
 
 @pytest.mark.parametrize("name", ["../BDS00012.xml", "/tmp/BDS00012.xml", "a/../../BDS00012.xml"])
@@ -289,6 +458,10 @@ def test_without_a_network_the_error_names_the_url_and_the_place(tmp_path: Path)
     [
         (("ftp://host/c.tar.gz", None, (), False, 0.1), "url: "),
         (("https://host/", None, (), False, 0.1), "url: "),
+        (("https://host/a/..", None, (), False, 0.1), "url: "),
+        (("https://host?c.tar.gz", None, (), False, 0.1), "url: "),
+        (("https:///c.tar.gz", None, (), False, 0.1), "url: "),
+        (("https://[1/c.tar.gz", None, (), False, 0.1), "Invalid IPv6 URL"),
         (("https://host/c.tar.gz", "abc", (), False, 0.1), "sha256: 'abc' must be 64"),
         (("https://host/c.tar.gz", None, (), False, 1.5), "max_malformed is 1.5; write a share"),
     ],
