@@ -57,7 +57,7 @@ def check(value: Any, shape: Any, place: str) -> None:
         _expect(isinstance(value, dict), place, "an object")
         others = {key: shape[str] for key in value if key not in shape} if str in shape else {}
         for key, inner in ({key: inner for key, inner in shape.items() if key is not str} | others).items():
-            at = f"{place}.{key:.{MAX_SHOWN}}".removeprefix(".")
+            at = f"{place}.{key if key.isprintable() else ascii(key):.{MAX_SHOWN}}".removeprefix(".")
             if key not in value and not isinstance(inner, Maybe):
                 raise ValueError(f"{at}: missing")
             if key in value:

@@ -44,6 +44,7 @@ def test_what_holds_a_shape(change: dict[str, Any]) -> None:
         ({"c": {"x": "1"}}, r"c\.x: must be a number or null"),
         ({"d": {"more": True}}, r"d\.one: missing"),
         ({"d": {"one": "x", "more": 1}}, r"d\.more: must be true or false"),
+        ({"d": {"one": "x", "a\nb": 1}}, r"d\.'a\\nb': must be true or false"),
         ({"d": {"one": "x", "y" * 500: 1}}, r"d\.y{100}: must be true or false"),
     ],
 )
