@@ -158,7 +158,7 @@ def read_testset(path: Path) -> TestsetResult:
     _check_metrics(metrics, path)
     if unknown := set(tree["systems"]) ^ set(SYSTEMS):
         raise InputError(
-            f"{path}: systems: {min(unknown):.100} is missing or unknown; the systems are {', '.join(SYSTEMS)}"
+            f"{path}: systems: {min(unknown)!r:.100} is missing or unknown; the systems are {', '.join(SYSTEMS)}"
         )
     language = _language(tree["systems"]["baseline"], metrics, path)
     shaped(tree, _testset(metrics, language), path)
@@ -168,7 +168,7 @@ def read_testset(path: Path) -> TestsetResult:
             if len(values) != segments:
                 raise InputError(f"{path}: segment_scores.{system}.{metric}: not {segments} scores; run `dvc repro`")
     if name != path.stem:
-        raise InputError(f"{path}: testset: is {name:.100}, not {path.stem}; remove the file and run `dvc repro`")
+        raise InputError(f"{path}: testset: is {name!r:.100}, not {path.stem}; remove the file and run `dvc repro`")
     return TestsetResult(
         name=name,
         segments=segments,

@@ -42,8 +42,8 @@ def changed(tree: Any, value: Any, *place: str | int) -> Any:
 
 BROKEN = {
     "no segments": (without(scores("t", 2), "segments"), "segments: missing"),
-    "a system less": (without(scores("t", 2), "systems", "ft"), "ft is missing or unknown"),
-    "a system more": (changed(scores("t", 2), {}, "systems", "mert"), "mert is missing or unknown"),
+    "a system less": (without(scores("t", 2), "systems", "ft"), "'ft' is missing or unknown"),
+    "a system more": (changed(scores("t", 2), {}, "systems", "mert"), "'mert' is missing or unknown"),
     "no bound": (without(scores("t", 2), "systems", "ft", "chrf", "low"), "low: missing"),
     "a text for a number": (
         changed(scores("t", 2), "0.9", "systems", "ft", "ja"),
@@ -68,7 +68,7 @@ BROKEN = {
         "is no metric",
     ),
     "no BLEU": (without(scores("t", 2), "signatures", "bleu"), r"signatures\.bleu: missing"),
-    "another test set": (scores("kyoto", 2), "testset: is kyoto, not t"),
+    "another test set": (scores("kyoto", 2), "testset: is 'kyoto', not t"),
 }
 
 
