@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mt.batched import halving
-from mt.lm import line_ends, pad_left
+from mt.lm import line_ends
 from mt.memory import Memory, Translation
 from mt.prompt import Prompter
 from mt.recall import recalled
@@ -51,11 +51,11 @@ class Decoding:
         """At most so many tokens for a source of `source_tokens` tokens."""
         return min(self.max_new_tokens, self.length_margin + math.ceil(self.max_length_ratio * source_tokens))
 
-    def processors(self, asked: Sequence[str], tokens: int, start: int, device: Any) -> list[Any]:
-        """What `generate` needs besides greedy and beam search: for sampling, the draws of each row."""
+    def draws(self, asked: Sequence[str], tokens: int, start: int, device: Any) -> Any:
+        """Where it is sampling, what `mt.sampling.draws` gives for the rows, and else None."""
         if self.strategy != "sampling":
-            return []
-        return [draws(self.seed, asked, tokens, start, self.temperature, self.top_p, device)]
+            return None
+        return draws(self.seed, asked, tokens, start, self.temperature, self.top_p, device)
 
 
 def translate(
@@ -117,70 +117,23 @@ class _Engine:
     def generate(self, prompts: list[list[int]], limits: list[int], asked: list[str]) -> list[Translation]:
         """Translations of one batch."""
         import torch
-        from transformers import GenerationConfig, StoppingCriteriaList
 
-        decoding = self._decoding
-        device = self._model.device
-        preallocate = self._fits_window(max(map(len, prompts)) + max(limits))
-        shared = common(prompts) if preallocate else 0
-        rests = [prompt[shared:] for prompt in prompts]
-        head = torch.tensor(prompts[0][:shared], dtype=torch.long).expand(len(prompts), -1)
-        ids = torch.cat([head, pad_left(rests, self._tokenizer.pad_token_id)], 1).to(device)
-        mask = torch.cat([torch.ones_like(head), pad_left([[1] * len(rest) for rest in rests], 0)], 1).to(device)
-        start = ids.shape[1]
-        config = GenerationConfig(
-            do_sample=False,
-            max_new_tokens=max(limits),
-            num_beams=decoding.beams,
-            eos_token_id=self._stops,
-            pad_token_id=self._tokenizer.pad_token_id,
-            bos_token_id=self._tokenizer.bos_token_id,
-        )
+        from mt.search import Batch, beam, greedy
+
+        beams = self._decoding.beams
+        batch = Batch(self._model, prompts, limits, self._tokenizer.pad_token_id, beams)
         with torch.inference_mode():
-            written = self._model.generate(
-                ids,
-                attention_mask=mask,
-                past_key_values=self._cache(prompts[0][:shared], start + max(limits)) if preallocate else None,
-                generation_config=config,
-                use_model_defaults=False,
-                logits_processor=decoding.processors(asked, max(limits), start, device),
-                stopping_criteria=StoppingCriteriaList([row_limits(limits, start)]),
-            )
-        return [self._made(row[:limit]) for row, limit in zip(written[:, start:].tolist(), limits, strict=True)]
-
-    def _fits_window(self, tokens: int) -> bool:
-        """Whether rows of so many tokens fit into every layer's window.
-
-        Where they do not, padding between the shared prefix and the rest would count in the window.
-        """
-        window = getattr(self._model.config, "sliding_window", None)
-        return not window or tokens <= window
-
-    def _cache(self, prefix: list[int], room: int) -> Any:
-        """Room for the keys and values of every row, which all begin with `prefix`."""
-        import torch
-        from transformers import DynamicCache
-
-        from mt.cache import preallocated
-
-        read = None
-        if prefix:
-            read = DynamicCache(config=self._model.config)
-            ids = torch.tensor([prefix], device=self._model.device)
-            self._model(input_ids=ids, past_key_values=read, use_cache=True, logits_to_keep=1)
-        return preallocated(read, self._model.config.num_hidden_layers, room)
+            if self._decoding.strategy == "beam":
+                written = beam(batch, limits, self._stops, beams)
+            else:
+                written = greedy(batch, limits, self._stops, self._decoding.draws(asked, max(limits), 0, batch.device))
+        return [self._made(ids) for ids in written]
 
     def _made(self, ids: list[int]) -> Translation:
         # A piece may hold the end of the text and its line break together, so the cut is made in the text.
         ends = [i for i, token in enumerate(ids, start=1) if token in self._stops]
         text = self._tokenizer.decode(ids[: ends[0]] if ends else ids, skip_special_tokens=True)
         return Translation(" ".join(text.partition("\n")[0].split()), cut=not ends)
-
-
-def common(prompts: list[list[int]]) -> int:
-    """How many tokens in front of every prompt, such as examples, are read once for all; a token of each is left."""
-    most = min(map(len, prompts)) - 1
-    return next((i for i in range(most) if len({prompt[i] for prompt in prompts}) > 1), most)
 
 
 def row_limits(limits: list[int], start: int) -> Any:

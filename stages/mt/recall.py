@@ -12,7 +12,7 @@ from mt.files import kept, sha256
 from mt.memory import FILE, Memory, Translation, told
 from mt.processes import agreed, beside_main, count, is_main, place
 
-CODE = ("batched", "cache", "decode", "lm", "prompt", "sampling", "seq2seq")
+CODE = ("batched", "cache", "decode", "lm", "prompt", "sampling", "search", "seq2seq")
 """The modules whose change may change a translation."""
 LIBRARIES = ("bitsandbytes", "peft", "sentencepiece", "tokenizers", "torch", "transformers")
 

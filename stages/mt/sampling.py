@@ -25,14 +25,22 @@ def draws(
     import torch
     from transformers import LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
 
-    own = torch.stack([torch.rand(numbers, generator=_generator(seed, text)) for text in texts]).to(device)
     warm, nucleus = TemperatureLogitsWarper(float(temperature)), TopPLogitsWarper(float(top_p))
 
     class Draws(LogitsProcessor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._own = torch.stack([torch.rand(numbers, generator=_generator(seed, text)) for text in texts]).to(
+                device
+            )
+
+        def keep(self, order: torch.Tensor) -> None:
+            """Go on with these rows alone."""
+            self._own = self._own[order]
+
         def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
             kept = nucleus(input_ids, warm(input_ids, scores))
             passed = kept.softmax(-1, dtype=torch.float64).cumsum(-1)
-            number = own[:, input_ids.shape[1] - start, None] * passed[:, -1:]
+            number = self._own[:, input_ids.shape[1] - start, None] * passed[:, -1:]
             chosen = (passed <= number).sum(-1, keepdim=True)
             return torch.full_like(scores, -torch.inf).scatter(-1, chosen, 0.0)
 

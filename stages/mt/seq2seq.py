@@ -139,6 +139,7 @@ class Seq2Seq:
         from transformers import GenerationConfig, StoppingCriteriaList
 
         decoding = self._decoding
+        draws = decoding.draws(asked, max(limits), 1, self._model.device)
         config = GenerationConfig(
             do_sample=False,
             max_new_tokens=max(limits),
@@ -155,7 +156,7 @@ class Seq2Seq:
                 attention_mask=self._padded([[1] * len(text) for text in texts], 0),
                 generation_config=config,
                 use_model_defaults=False,
-                logits_processor=decoding.processors(asked, max(limits), 1, self._model.device),
+                logits_processor=[draws] if draws else [],
                 stopping_criteria=StoppingCriteriaList([row_limits(limits, 1)]),
             )
         return [self._made(row) for row in written[:, 1:].tolist()]

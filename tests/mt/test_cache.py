@@ -9,8 +9,8 @@ from transformers import DynamicCache
 from mt.cache import preallocated
 from tiny import gemma
 
-ROWS = 3
-IDS = torch.arange(5, 5 + ROWS * 12).reshape(ROWS, 12)
+PROMPTS, COPIES = 2, 3
+IDS = (torch.arange(PROMPTS * COPIES * 12) % 50 + 5).reshape(PROMPTS * COPIES, 12)
 PREFIX = torch.tensor([[7, 9, 11]])
 
 
@@ -24,14 +24,23 @@ def model() -> Any:
 
 
 def logits(model: Any, cache: Any, beams: list[int]) -> torch.Tensor:
-    """[rows, 6, vocabulary]: five tokens at once, then one after the other, rows reordered before each of the last."""
+    """[rows, 6, vocabulary]: a prompt of five tokens, then one after the other, and after each a reordering.
+
+    transformers' cache is spread over the copies of a prompt by copying.
+    """
     start = cache.get_seq_length()
+    order = (torch.arange(PROMPTS)[:, None] * COPIES + torch.tensor(beams)).flatten()
     found = []
     with torch.inference_mode():
-        model(input_ids=IDS[:, :5], past_key_values=cache, use_cache=True)
+        model(input_ids=IDS[::COPIES, :5], past_key_values=cache, use_cache=True)
+        if isinstance(cache, DynamicCache):
+            cache.batch_repeat_interleave(COPIES)
+        else:
+            for layer in cache.layers:
+                layer.spread()
         for i in range(5, 11):
-            cache.reorder_cache(torch.tensor(beams))
             found.append(model(input_ids=IDS[:, i : i + 1], past_key_values=cache, use_cache=True).logits)
+            cache.reorder_cache(order)
     assert cache.get_seq_length() == start + 11
     return torch.cat(found, dim=1)
 
@@ -48,17 +57,32 @@ def read(model: Any) -> DynamicCache:
 def test_logits_are_those_of_a_cache_that_copies(model: Any, prefixed: bool, beams: list[int]) -> None:
     plain = read(model) if prefixed else DynamicCache(config=model.config)
     if prefixed:
-        plain.batch_repeat_interleave(ROWS)
-    cache = preallocated(read(model) if prefixed else None, model.config.num_hidden_layers, 14 if prefixed else 11)
+        plain.batch_repeat_interleave(PROMPTS)
+    layers, room = model.config.num_hidden_layers, 14 if prefixed else 11
+    cache = preallocated(read(model) if prefixed else None, layers, room, COPIES)
     assert torch.equal(logits(model, cache, beams), logits(model, plain, beams))
 
 
 def test_reordering_matters(model: Any) -> None:
-    caches = (preallocated(None, model.config.num_hidden_layers, 11) for _ in range(2))
+    caches = (preallocated(None, model.config.num_hidden_layers, 11, COPIES) for _ in range(2))
     assert not torch.equal(logits(model, next(caches), [0, 1, 2]), logits(model, next(caches), [2, 0, 0]))
 
 
 def test_a_token_too_many_is_refused(model: Any) -> None:
-    cache = preallocated(None, model.config.num_hidden_layers, 4)
+    cache = preallocated(None, model.config.num_hidden_layers, 4, 1)
     with pytest.raises(RuntimeError), torch.inference_mode():
         model(input_ids=IDS[:, :5], past_key_values=cache, use_cache=True)
+
+
+def test_what_is_kept_goes_on_as_before(model: Any) -> None:
+    """Prompt 0 goes, and the last one takes its place."""
+    whole, kept = (preallocated(None, model.config.num_hidden_layers, 8, COPIES) for _ in range(2))
+    with torch.inference_mode():
+        for cache in (whole, kept):
+            model(input_ids=IDS[::COPIES, :5], past_key_values=cache, use_cache=True)
+            for layer in cache.layers:
+                layer.spread()
+        expected = model(input_ids=IDS[:, 5:6], past_key_values=whole, use_cache=True).logits[COPIES:]
+        for layer in kept.layers:
+            layer.keep(COPIES, torch.arange(COPIES), torch.arange(COPIES, 2 * COPIES))
+        assert torch.equal(model(input_ids=IDS[COPIES:, 5:6], past_key_values=kept, use_cache=True).logits, expected)

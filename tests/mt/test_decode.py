@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import tiny
-from mt import decode
+from mt import decode, search
 from mt.decode import Decoding, translate, translations
 from mt.errors import InputError
 from mt.lm import load_base
@@ -69,9 +69,9 @@ def test_a_shared_prefix_is_read_once(windowless, monkeypatch):
     model, tokenizer = windowless
     asker = prompter(2)
     prefixes = []
-    whole = decode._Engine._cache
+    whole = search.Batch._read_prefix
     monkeypatch.setattr(
-        decode._Engine, "_cache", lambda self, prefix, rows: prefixes.append(len(prefix)) or whole(self, prefix, rows)
+        search.Batch, "_read_prefix", lambda self, prefix: prefixes.append(len(prefix)) or whole(self, prefix)
     )
     translate(model, tokenizer, asker, SEGMENTS, dataclasses.replace(GREEDY, batch_tokens=4000), None)
     assert len(prefixes) == 1
@@ -85,6 +85,14 @@ def test_sampling_follows_its_seed(loaded):
     ]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
+
+
+def test_a_sample_is_the_same_whatever_stands_beside_it(loaded):
+    runs = [
+        translate(loaded[0], loaded[1], prompter(), SEGMENTS, dataclasses.replace(SAMPLING, batch_tokens=budget), None)
+        for budget in (1, 4000)
+    ]
+    assert runs[0] == runs[1]
 
 
 def test_decoding_leaves_the_random_numbers_of_training_alone(loaded):

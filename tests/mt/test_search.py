@@ -1,0 +1,86 @@
+"""The search against transformers' `generate`, one prompt at a time, whatever ends and wherever."""
+
+from typing import Any
+
+import pytest
+import torch
+
+import tiny
+from mt.search import Batch, beam, common, greedy, largest
+
+VOCABULARY = 60
+PROMPTS = [[5, 9, 11, 20], [5, 9, 30], [5, 9, 11, 21, 44, 45], [5, 9, 31, 7], [5, 9, 12]]
+PAD = 0
+
+
+@pytest.fixture(scope="module", params=[1.0, 3.0], ids=["flat", "sharp"])
+def model(request: Any) -> Any:
+    """Random weights; those of the output made larger, so that finished beams end a search early."""
+    made = tiny.gemma(VOCABULARY)
+    made.config.sliding_window = 64
+    for layer in made.model.layers:
+        layer.self_attn.sliding_window = 64 if layer.self_attn.is_sliding else None
+    with torch.no_grad():
+        made.model.norm.weight.copy_((1 + made.model.norm.weight) * request.param * 4 - 1)
+    return made
+
+
+def plain(model: Any, prompt: list[int], limit: int, stops: list[int], beams: int) -> list[int]:
+    """What `generate` writes."""
+    ids = torch.tensor([prompt])
+    written = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=limit,
+        num_beams=beams,
+        do_sample=False,
+        eos_token_id=stops,
+        pad_token_id=PAD,
+    )[0, len(prompt) :].tolist()
+    ends = [i for i, token in enumerate(written, start=1) if token in stops]
+    return written[: ends[0]] if ends else written
+
+
+@pytest.mark.parametrize("beams", [1, 2, 3, 5])
+@pytest.mark.parametrize("every", [3, 8, 1000])
+@pytest.mark.parametrize("limits", [[9, 3, 12, 6, 1], [12] * 5], ids=["unlike", "alike"])
+def test_tokens_are_those_of_generate(model: Any, limits: list[int], every: int, beams: int) -> None:
+    stops = [i for i in range(1, VOCABULARY) if i % every == 1]
+    batch = Batch(model, PROMPTS, limits, PAD, beams)
+    with torch.inference_mode():
+        found = greedy(batch, limits, stops, None) if beams == 1 else beam(batch, limits, stops, beams)
+    expected = [plain(model, prompt, limit, stops, beams) for prompt, limit in zip(PROMPTS, limits, strict=True)]
+    assert found == expected
+
+
+def test_what_is_done_costs_nothing_more(model: Any) -> None:
+    rows = []
+    handle = model.register_forward_pre_hook(
+        lambda _, __, given: rows.append(len(given["input_ids"])), with_kwargs=True
+    )
+    with torch.inference_mode():
+        greedy(Batch(model, PROMPTS, [4, 1, 2, 1, 3], PAD, 1), [4, 1, 2, 1, 3], [], None)
+    handle.remove()
+    assert rows == [1, 5, 3, 2, 1]
+
+
+@pytest.mark.parametrize("number", [1, 3, 7])
+def test_largest(number: int) -> None:
+    scores = torch.randn(11, 200, generator=torch.Generator().manual_seed(number))
+    values, places = scores.topk(number)
+    found = largest(scores.clone(), number)
+    assert torch.equal(found[0], values)
+    assert torch.equal(found[1], places)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "expected"),
+    [
+        pytest.param([[1, 2, 3], [1, 2, 4]], 2, id="beginning"),
+        pytest.param([[1, 2], [1, 2]], 1, id="a token is left"),
+        pytest.param([[1, 2], [1, 2, 3]], 1, id="the shorter one"),
+        pytest.param([[1], [2]], 0, id="none"),
+    ],
+)
+def test_common(prompts: list[list[int]], expected: int) -> None:
+    assert common(prompts) == expected
