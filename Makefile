@@ -9,7 +9,7 @@ export PYTHONPATH := stages
 
 DAYS ?= 30
 
-.PHONY: help repro test lint preset translate leakage tm-stats tm-prune clean
+.PHONY: help repro test lint preset translate leakage tm-stats tm-prune bench clean
 
 help:
 	@echo 'make repro                  rebuild what is out of date, print the table of the four systems'
@@ -18,6 +18,7 @@ help:
 	@echo 'make leakage                hold everything that is learnt from to the test sets'
 	@echo 'make tm-stats               what the translation memory holds, by model'
 	@echo 'make tm-prune DAYS=30       forget translations and cut-off work that no run has used for so many days'
+	@echo 'make bench                  decode with this project and with its peers, in turns; writes bench.json'
 	@echo 'make test                   all tests, the smoke preset through a real `dvc repro` among them'
 	@echo 'make lint                   ruff and mypy'
 	@echo 'make clean                  remove the environment and what the stages made'
@@ -35,6 +36,9 @@ repro: .venv/installed
 
 test: .venv/installed
 	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+bench: .venv/installed
+	python bench/peers.py --out bench.json
 
 lint: .venv/installed
 	ruff check .

@@ -1,0 +1,91 @@
+"""Ours and what people would use instead, side by side on the same work, into one JSON file and a table:
+
+    make bench
+
+reads what `make repro` has left in this clone: models/base, models/adapters/ft, data/prepared. Contenders take turns,
+so that a machine that slows down slows all of them; each has one turn that is not counted. A rate is the median of the
+turns, and a ratio is ours to the peer's in the same turn, median too.
+
+The only part so far is decoding (bench/decoding_peers.py). llama.cpp takes part where llama-cpp-python is installed
+(`pip install '.[bench]'`) and the model came as GGUF.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "stages"))
+
+import decoding_peers  # noqa: E402 (stages/ must be found first)
+from mt.errors import InputError  # noqa: E402
+from mt.files import write_json  # noqa: E402
+from record import host  # noqa: E402
+from timing import seconds  # noqa: E402
+
+OURS = "ours"
+
+
+def in_turns(contenders: Mapping[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
+    """Seconds of each contender in each turn, after one turn to warm up."""
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(turns + 1):
+        for name, do in contenders.items():
+            took = seconds(do, warm=0, repeats=1, inner=1)
+            if turn:
+                found[name].append(took)
+    return found
+
+
+def compared(took: Mapping[str, Sequence[float]], work: int) -> dict[str, dict[str, Any]]:
+    """Contender → its seconds, its rate (`work` a second, median), and how many times as fast ours is."""
+    return {
+        name: {
+            "seconds": list(turns),
+            "rate": work / median(turns),
+            "ratio": median(peer / own for peer, own in zip(turns, took[OURS], strict=True)),
+        }
+        for name, turns in took.items()
+    }
+
+
+def table(figures: Sequence[Mapping[str, Any]]) -> str:
+    """A row for each contender of each piece of work."""
+    lines = ["| work | contender | segments a second | ours is faster by | chrF |", "| --- | --- | --- | --- | --- |"]
+    for figure in figures:
+        for name, one in figure["contenders"].items():
+            lines.append(
+                f"| {figure['what']} | {name} | {one['rate']:.2f} | {one['ratio']:.2f} | {figure['chrf'][name]:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--segments", type=int, default=200, help="of the test set tatoeba")
+    asked = parser.parse_args(words)
+    try:
+        figures = []
+        for work in decoding_peers.works(ROOT, asked.segments):
+            contenders = work.contenders()
+            took = in_turns(contenders, asked.turns)
+            figures.append(
+                {"what": work.what, "contenders": compared(took, asked.segments), "chrf": work.chrf(), **work.agreed()}
+            )
+            write_json(asked.out, {"host": host(), "decoding": figures})
+            print(table(figures[-1:]), flush=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""`make bench`: its table; and as ratios, which no load of the machine changes, what decoding costs."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+import peers
+import tiny
+from decoding_peers import Work, line
+from mt.decode import Decoding
+from mt.lm import load_base
+from mt.prompt import FORWARD, Languages, Prompter
+
+GREEDY = Decoding("greedy", 1, 1.0, 1.0, 1, 12, 3.0, 4, 4000)
+BEAM = dataclasses.replace(GREEDY, strategy="beam", beams=3)
+SOURCES = ("The cat sat on the mat.", "A hat.", "The other cat that sat there sang to the other hat.", "東京", "x") * 2
+SHOTS = [{"id": "s", "src": "The mat.", "tgt": "雨が降っています。"}] * 4
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return load_base(tiny.save_llama(tmp_path_factory.mktemp("llama")), "float32")
+
+
+def work(loaded: Any, decoding: Decoding, shots: list[dict[str, Any]]) -> Work:
+    segments = [{"id": str(i), "src": src, "tgt": "猫"} for i, src in enumerate(SOURCES)]
+    prompter = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, shots)
+    return Work("tiny", *loaded, prompter, segments, decoding, None)
+
+
+def tokens_read(model: Any, do: Any) -> int:
+    """How many tokens the model reads, padding included."""
+    read = []
+    handle = model.register_forward_pre_hook(
+        lambda _, __, given: read.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    do()
+    handle.remove()
+    return sum(read)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "shots", "most"),
+    [
+        pytest.param(GREEDY, [], 0.9, id="greedy"),
+        pytest.param(BEAM, [], 0.55, id="beam"),
+        pytest.param(GREEDY, SHOTS, 0.45, id="greedy, examples"),
+        pytest.param(BEAM, SHOTS, 0.25, id="beam, examples"),
+    ],
+)
+def test_decoding_reads_fewer_tokens_than_generate(loaded, decoding, shots, most):
+    one = work(loaded, decoding, shots)
+    contenders = one.contenders()
+    read = {name: tokens_read(one.model, do) for name, do in contenders.items()}
+    assert read["ours"] <= most * read["generate"]
+    if decoding is GREEDY:  # a beam that the limit ends ends otherwise where the limit is the batch's
+        assert one.agreed() == {"segments": len(SOURCES), "same_as_generate": len(SOURCES)}
+
+
+def test_contenders_take_turns():
+    order: list[str] = []
+    took = peers.in_turns({name: lambda name=name: order.append(name) for name in ("ours", "other")}, 3)
+    assert order == ["ours", "other"] * 4
+    assert {name: len(turns) for name, turns in took.items()} == {"ours": 3, "other": 3}
+
+
+def test_a_ratio_is_that_of_the_same_turn():
+    found = peers.compared({"ours": [1.0, 2.0, 10.0], "other": [3.0, 4.0, 40.0]}, 20)
+    assert found["ours"]["ratio"] == 1.0
+    assert found["other"] == {"seconds": [3.0, 4.0, 40.0], "rate": 5.0, "ratio": 3.0}
+
+
+def test_the_table_has_a_row_for_each():
+    contenders = {"ours": {"rate": 2.0, "ratio": 1.0}, "generate": {"rate": 0.5, "ratio": 4.0}}
+    figure = {"what": "ft, greedy", "contenders": contenders, "chrf": {"ours": 12.3, "generate": 12.3}}
+    assert peers.table([figure]).split("\n")[2:] == [
+        "| ft, greedy | ours | 2.00 | 1.00 | 12.30 |",
+        "| ft, greedy | generate | 0.50 | 4.00 | 12.30 |",
+    ]
+
+
+def test_without_a_run_it_says_what_is_missing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(peers, "ROOT", tmp_path)
+    assert peers.main(["--out", str(tmp_path / "bench.json")]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("猫\n犬", "猫"), (" a  b ", "a b"), ("", "")])
+def test_line(text, expected):
+    assert line(text) == expected
