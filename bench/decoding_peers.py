@@ -1,17 +1,14 @@
-"""Decoding with the engine of this project, with transformers' `generate`, and with llama.cpp, on the same prompts.
+"""Decoding with the engine of this project and with transformers' `generate`, on the same prompts.
 
-Each does it as its documentation shows: `generate` in batches of 32 in the order of the test set, padded on the left;
-llama.cpp one prompt at a time, on the GGUF from which the base model was made, which it holds in four bits.
+`generate` does it as its documentation shows: in batches of 32 in the order of the test set, padded on the left.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from mt.archives import user_cache
 from mt.decode import Decoding, translate
 from mt.lm import line_ends, load_adapted, load_base
 from mt.params import load
@@ -20,7 +17,6 @@ from mt.quality import chrf
 from mt.segments import Segment, read_segments
 
 GENERATE_BATCH = 32
-THREADS = 2
 STRATEGIES = {"greedy": 1, "beam 3": 3}
 
 
@@ -42,14 +38,11 @@ class Work:
     prompter: Prompter
     segments: list[Segment]
     decoding: Decoding
-    llama: Any
     hyps: dict[str, list[str]] = field(default_factory=dict)
 
     def contenders(self) -> dict[str, Callable[[], None]]:
         """Name → what it does in one turn."""
         ways = {"ours": self._ours, "generate": self._generate}
-        if self.llama is not None and self.decoding.strategy == "greedy":
-            ways["llama.cpp"] = self._llama
         return {name: partial(self._keep, name, way) for name, way in ways.items()}
 
     def chrf(self) -> dict[str, float]:
@@ -94,13 +87,6 @@ class Work:
             ]
         return hyps
 
-    def _llama(self) -> list[str]:
-        prompts = [self.prompter.prompt(segment) for segment in self.segments]
-        return [
-            line(self.llama(prompt, max_tokens=limit, temperature=0.0, stop=["\n"])["choices"][0]["text"])
-            for prompt, limit in zip(prompts, self._limits(), strict=True)
-        ]
-
 
 def line(text: str) -> str:
     """The first line, as `mt.decode` cuts it."""
@@ -119,21 +105,4 @@ def works(root: Path, segments: int) -> Iterator[Work]:
         model, tokenizer = load_adapted(base, adapter, "float32") if system == "ft" else load_base(base, "float32")
         for name, beams in STRATEGIES.items():
             decoding = Decoding("beam" if beams > 1 else "greedy", beams, 1.0, 1.0, 1, 96, 3.0, 8, 16384)
-            llama = llama_of(root) if system == "baseline" and beams == 1 else None
-            yield Work(f"{system}, {name}", model, tokenizer, prompter, test, decoding, llama)
-
-
-def llama_of(root: Path) -> Any:
-    """llama.cpp with the GGUF that models.source names; None where llama-cpp-python is not installed."""
-    try:
-        from llama_cpp import Llama
-    except ImportError:
-        return None
-    from fetch_models import Params as Source
-    from fetch_models import join
-
-    model = load(Source, root / "params.yaml", {"model": "models.source"}).model
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.gguf"
-        join(model, user_cache(), path)
-        return Llama(str(path), n_ctx=1024, n_threads=THREADS, use_mmap=False, verbose=False)
+            yield Work(f"{system}, {name}", model, tokenizer, prompter, test, decoding)

@@ -6,8 +6,7 @@ reads what `make repro` has left in this clone: models/base, models/adapters/ft,
 so that a machine that slows down slows all of them; each has one turn that is not counted. A rate is the median of the
 turns, and a ratio is ours to the peer's in the same turn, median too.
 
-The only part so far is decoding (bench/decoding_peers.py). llama.cpp takes part where llama-cpp-python is installed
-(`pip install '.[bench]'`) and the model came as GGUF.
+The only part so far is decoding (bench/decoding_peers.py).
 """
 
 import argparse
@@ -80,7 +79,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 {"what": work.what, "contenders": compared(took, asked.segments), "chrf": work.chrf(), **work.agreed()}
             )
             write_json(asked.out, {"host": host(), "decoding": figures})
-            print(table(figures[-1:]), flush=True)
+            print(f"measured: {work.what}", flush=True)
+        print(table(figures))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

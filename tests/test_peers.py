@@ -26,7 +26,7 @@ def loaded(tmp_path_factory):
 def work(loaded: Any, decoding: Decoding, shots: list[dict[str, Any]]) -> Work:
     segments = [{"id": str(i), "src": src, "tgt": "猫"} for i, src in enumerate(SOURCES)]
     prompter = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, shots)
-    return Work("tiny", *loaded, prompter, segments, decoding, None)
+    return Work("tiny", *loaded, prompter, segments, decoding)
 
 
 def tokens_read(model: Any, do: Any) -> int:
