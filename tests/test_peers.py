@@ -1,6 +1,7 @@
 """`make bench`: its table; and as ratios, which no load of the machine changes, what decoding costs."""
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,7 +27,8 @@ def loaded(tmp_path_factory):
 def work(loaded: Any, decoding: Decoding, shots: list[dict[str, Any]]) -> Work:
     segments = [{"id": str(i), "src": src, "tgt": "猫"} for i, src in enumerate(SOURCES)]
     prompter = Prompter("{src_language}: {src}\n{tgt_language}: {tgt}\n", Languages("en", "ja"), FORWARD, shots)
-    return Work("tiny", *loaded, prompter, segments, decoding)
+    model, tokenizer = loaded
+    return Work("tiny", model, tokenizer, prompter, segments, decoding)
 
 
 def tokens_read(model: Any, do: Any) -> int:
@@ -60,7 +62,7 @@ def test_decoding_reads_fewer_tokens_than_generate(loaded, decoding, shots, most
 
 def test_contenders_take_turns():
     order: list[str] = []
-    took = peers.in_turns({name: lambda name=name: order.append(name) for name in ("ours", "other")}, 3)
+    took = peers.in_turns({name: partial(order.append, name) for name in ("ours", "other")}, 3)
     assert order == ["ours", "other"] * 4
     assert {name: len(turns) for name, turns in took.items()} == {"ours": 3, "other": 3}
 
