@@ -14,8 +14,10 @@ from mt.params import load
 from mt.processes import end_with_launcher
 
 # OpenMP's threads spin while they wait for one another, and a stage takes ten times as long as soon as another process
-# wants a core. Read when torch is loaded, so set before.
+# wants a core; without any spinning, each of thousands of small operations waits for a thread to wake up. So they spin
+# some microseconds. Read when torch is loaded, so set before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 UNSAFE = ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "TRUST_REMOTE_CODE")
 """What would let torch and transformers run code that stands in a file."""

@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -164,6 +165,19 @@ def positions(mask: "torch.Tensor") -> "torch.Tensor":
     return (mask.cumsum(-1) - 1).clamp(min=0)
 
 
+@contextmanager
+def head_reads(model: Any, places: "torch.Tensor") -> Iterator[None]:
+    """Let a model compute logits only where `places`, [rows, tokens], is true: they are [places, vocabulary].
+
+    The vocabulary is most of a small multilingual model, so logits that nobody looks at would be most of the time.
+    """
+    handle = model.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0][places],))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def mean_logprobs(
     model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], batch_tokens: int, memory: Memory | None
 ) -> list[float]:
@@ -186,12 +200,13 @@ def mean_logprobs(
     def score(batch: list[int]) -> list[float]:
         ids = pad_left([rows[i][0] + rows[i][1] for i in batch], tokenizer.pad_token_id).to(model.device)
         mask = pad_left([[1] * lengths[i] for i in batch], 0).to(model.device)
-        keep = max(len(rows[i][1]) for i in batch) + 1
-        with torch.inference_mode():
-            logits = model(
-                input_ids=ids, attention_mask=mask, position_ids=positions(mask), logits_to_keep=keep, use_cache=False
-            ).logits
-        spread = logits[:, :-1].float().log_softmax(-1).gather(-1, ids[:, -keep + 1 :, None])[..., 0]
-        return [float(row[-len(rows[i][1]) :].mean()) for row, i in zip(spread, batch, strict=True)]
+        sizes = [len(rows[i][1]) for i in batch]
+        places = pad_left([[1] * size + [0] for size in sizes], 0).bool().to(model.device)
+        places = torch.nn.functional.pad(places, (ids.shape[1] - places.shape[1], 0))
+        with torch.inference_mode(), head_reads(model, places):
+            logits = model(input_ids=ids, attention_mask=mask, position_ids=positions(mask), use_cache=False).logits
+        targets = ids[:, 1:][places[:, :-1]]
+        spread = logits.float().log_softmax(-1).gather(-1, targets[:, None])[:, 0]
+        return [float(row.mean()) for row in spread.split(sizes)]
 
     return recalled_numbers(memory, ["\0".join(pair) for pair in pairs], lengths, batch_tokens, score)

@@ -40,7 +40,7 @@ def blank(pad: int) -> Example:
 
 
 def collate(batch: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
-    """Stack examples so that all targets end together, [rows, longest]: then only the last columns need logits."""
+    """Stack examples so that all targets end together, [rows, longest], padded on the left."""
     rows = [example["input_ids"] for example in batch]
     ids = pad_left(rows, pad)
     mask = pad_left([[1] * len(row) for row in rows], 0)

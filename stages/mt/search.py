@@ -32,6 +32,8 @@ class Batch:
     def __init__(self, model: Any, prompts: Sequence[list[int]], limits: Sequence[int], pad: int, copies: int) -> None:
         self._model, self._prompts, self._pad, self._copies = model, prompts, pad, copies
         self._room = max(map(len, prompts)) + max(limits)
+        # As a number it would be a slice, with which the output layer reads its weights once for every row.
+        self._last = torch.tensor([-1], device=self.device)
 
     @property
     def device(self) -> torch.device:
@@ -97,7 +99,7 @@ class Batch:
             position_ids=places,
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=self._last,
         )
         logits: torch.Tensor = found.logits[:, -1].float()
         return logits
@@ -105,7 +107,7 @@ class Batch:
     def _read_prefix(self, prefix: list[int]) -> DynamicCache:
         read = DynamicCache(config=self._model.config)
         ids = torch.tensor([prefix], device=self.device)
-        self._model(input_ids=ids, past_key_values=read, use_cache=True, logits_to_keep=1)
+        self._model(input_ids=ids, past_key_values=read, use_cache=True, logits_to_keep=self._last)
         return read
 
     def _fits_window(self) -> bool:

@@ -9,6 +9,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
+from mt.lm import head_reads
 from mt.loading import as_data
 from mt.processes import count, index
 from mt.rows import IGNORED, Example, Order, blank, collate
@@ -34,15 +35,13 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
 
         Gradients and logged losses are means over processes, so each process gives its sum that many times.
         """
-        labels = inputs.pop("labels")
-        width = max(int((labels != IGNORED).sum(-1).max()), 1)
-        outputs = model(**inputs, logits_to_keep=width + 1, use_cache=False)
-        logits = outputs.logits[:, :-1].float()
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels[:, -width:].flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        labels = torch.nn.functional.pad(inputs.pop("labels")[:, 1:], (0, 1), value=IGNORED)
+        learnt = labels != IGNORED
+        with head_reads(self.accelerator.unwrap_model(model), learnt):
+            outputs = model(**inputs, use_cache=False)
+        loss = torch.nn.functional.cross_entropy(outputs.logits.float(), labels[learnt], reduction="sum")
         if num_items_in_batch is None:
-            loss = loss / (labels != IGNORED).sum()
+            loss = loss / learnt.sum()
         else:
             loss = loss / num_items_in_batch * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
