@@ -175,7 +175,7 @@ def gguf(data: bytes, folder: Path) -> None:
     joined.unlink(missing_ok=True)
     with refusable():
         fetch_models.join(model, folder, joined)
-        pieces, _ = described(joined)
+        _, pieces, _ = described(joined)
         build(pieces).encode("a b")
 
 

@@ -131,9 +131,12 @@ def read_hyps(path: Path, test: Sequence[Segment]) -> list[Segment]:
 def comet_scores(
     comet: Comet, systems: Mapping[str, Sequence[Segment]], batch_size: int, done: Progress
 ) -> dict[str, list[float]]:
-    """Score all systems in one go, so that what several of them say is scored once; `done` keeps what is finished."""
+    """Score all systems in one go, those of a segment together, so that a text of several is read once.
+
+    `done` keeps what is finished.
+    """
     triples = {name: [(row["src"], row["hyp"], row["tgt"]) for row in hyps] for name, hyps in systems.items()}
-    distinct = sorted(dict.fromkeys(chain.from_iterable(triples.values())), key=lambda triple: len(triple[0]))
+    distinct = sorted(dict.fromkeys(chain.from_iterable(triples.values())), key=lambda triple: (len(triple[0]), triple))
     scores: dict[tuple[str, str, str], float] = {}
     for start in range(0, len(distinct), batch_size * BLOCK_BATCHES):
         some = distinct[start : start + batch_size * BLOCK_BATCHES]

@@ -121,6 +121,7 @@ def leave_untrained(paths: Paths, params: Finetune) -> None:
 
 @one_voice()
 def run(paths: Paths, params: Params) -> None:
+    from peft.helpers import disable_input_dtype_casting
     from transformers import set_seed
 
     settings = params.finetune
@@ -153,7 +154,9 @@ def run(paths: Paths, params: Params) -> None:
         )
         planned = made.order.steps * settings.epochs
         last = last_checkpoint(kept, judge, planned)
-        made.train(resume_from_checkpoint=last)
+        # Autocast would cast what it casts to float32, the adapter's type, straight back.
+        with disable_input_dtype_casting(model, active=settings.precision != "float32"):
+            made.train(resume_from_checkpoint=last)
         if is_main():
             log.mkdir()
             facts = {"steps": made.state.global_step, "planned_steps": planned, "notes": notes(settings, planned)}

@@ -1,4 +1,4 @@
-"""COMET scores (Rei et al. 2020) by unbabel-comet's own loader and predict, from a folder that needs no model hub.
+"""COMET scores (Rei et al. 2020) by unbabel-comet's own loader and models, from a folder that needs no model hub.
 
 The folder: hparams.yaml; checkpoints/model.ckpt; encoder/, the encoder's configuration and tokenizer;
 provenance.json with `name` and `files` (path → SHA-256).
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ REVISION_LENGTH = 12
 MEND = "in params.yaml pin a revision of comet.repo and of comet.encoder_repo that belong together"
 NO_WEIGHTS = ".position_ids"
 """A table that older versions of transformers kept among the weights; newer ones make it."""
+
+Triple = tuple[str, str, str]
+"""Source, hypothesis, reference."""
 
 
 class Comet:
@@ -47,6 +51,7 @@ class Comet:
         self.revision = str(provenance.get("sha256", provenance["files"][CHECKPOINT]))[:REVISION_LENGTH]
         with as_data(folder):
             self._model = _load(folder)
+        self._apart = reads_apart(self._model)
 
     @property
     def key(self) -> str:
@@ -70,23 +75,62 @@ class Comet:
         distinct = list(dict.fromkeys(triples))
         if not distinct:
             return []
-        samples = [{"src": src, "mt": hyp, "ref": ref} for src, hyp, ref in distinct]
-        gpu = torch.cuda.is_available()
         try:
             with quiet():
-                found = self._model.predict(
-                    samples,
-                    batch_size=batch_size,
-                    gpus=int(gpu),
-                    devices=[torch.cuda.current_device()] if gpu else None,
-                    num_workers=0,
-                )
+                found = self._estimated(distinct, batch_size) if self._apart else self._predicted(distinct, batch_size)
+        finally:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        scores = dict(zip(distinct, found, strict=True))
+        return [scores[triple] for triple in triples]
+
+    def _estimated(self, triples: Sequence[Triple], batch_size: int) -> list[float]:
+        """What `predict` gives, by the same methods of the model, each text encoded once, with others as long."""
+        import torch
+
+        texts = list(dict.fromkeys(chain.from_iterable(triples)))
+        lengths = [len(ids) for ids in self._model.encoder.tokenizer(texts).input_ids]
+        order = sorted(range(len(texts)), key=lambda i: lengths[i])
+        place = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+        model = self._model.eval().to(place)
+        try:
+            with torch.inference_mode():
+                vectors: Any = torch.empty(len(texts), model.encoder.output_units, device=place)
+                for start in range(0, len(order), batch_size):
+                    rows = order[start : start + batch_size]
+                    read = model.encoder.prepare_sample([texts[i] for i in rows])
+                    ids, mask = (read[key].to(place) for key in ("input_ids", "attention_mask"))
+                    vectors[rows] = model.get_sentence_embedding(ids, mask)
+                row = {text: i for i, text in enumerate(texts)}
+                src, hyp, ref = (vectors[[row[text] for text in side]] for side in zip(*triples, strict=True))
+                scores: list[float] = model.estimate(src, hyp, ref).score.tolist()
+        finally:
+            model.cpu()
+        return scores
+
+    def _predicted(self, triples: Sequence[Triple], batch_size: int) -> list[float]:
+        import torch
+
+        gpu = torch.cuda.is_available()
+        try:
+            found = self._model.predict(
+                [{"src": src, "mt": hyp, "ref": ref} for src, hyp, ref in triples],
+                batch_size=batch_size,
+                gpus=int(gpu),
+                devices=[torch.cuda.current_device()] if gpu else None,
+                num_workers=0,
+            )
         finally:
             self._model.trainer = None  # it would hold the samples
-            if gpu:
-                torch.cuda.empty_cache()
-        scores = dict(zip(distinct, found["scores"], strict=True))
-        return [scores[triple] for triple in triples]
+        scores: list[float] = found["scores"]
+        return scores
+
+
+def reads_apart(model: Any) -> bool:
+    """Whether a model of unbabel-comet encodes source, hypothesis and reference each by itself."""
+    from comet.models import RegressionMetric
+
+    return type(model) is RegressionMetric
 
 
 @contextmanager

@@ -67,6 +67,25 @@ def test_order_does_not_depend_on_batches_and_doubles_score_alike(comet, batch_s
     assert len({round(score, 4) for score in together}) == 6
 
 
+def test_texts_that_are_read_apart_score_as_predict_scores_them(comet, monkeypatch):
+    srcs, refs = [SRC, REF] * 3 + [SRC], [REF] * 6 + [SRC]
+    apart = comet.score(srcs, HYPS, refs, 2)
+    read: list[int] = []
+    monkeypatch.setattr(comet._model.encoder, "prepare_sample", counting(comet._model.encoder.prepare_sample, read))
+    assert comet.score(srcs, HYPS, refs, 2) == apart
+    assert sum(read) == len({*srcs, *HYPS, *refs})
+    monkeypatch.setattr(comet, "_apart", False)
+    assert apart == pytest.approx(comet.score(srcs, HYPS, refs, 2), abs=1e-5)
+
+
+def counting(do, numbers):
+    def counted(texts):
+        numbers.append(len(texts))
+        return do(texts)
+
+    return counted
+
+
 def test_nothing_to_score(comet):
     assert comet.score([], [], [], 4) == []
 
@@ -131,6 +150,7 @@ def test_a_gpu_is_used_and_given_back(comet, monkeypatch, gpu, fails):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
     monkeypatch.setattr(comet._model, "predict", predict)
+    monkeypatch.setattr(comet, "_apart", False)
     if fails:
         with pytest.raises(torch.OutOfMemoryError):
             comet.score([SRC], [REF], [REF], 4)
