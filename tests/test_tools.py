@@ -412,6 +412,23 @@ def test_what_was_cut_off_long_ago_goes(remembered: Path, capsys: pytest.Capture
     assert left == folder
 
 
+def test_what_another_run_has_claimed_anew_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with claimed("progress", {}, lambda _: 0) as folder:
+        os.utime(folder / LOCK, (0, 0))
+    opened = Path.open
+
+    def and_then_another_claims(path: Path, *how: str) -> Any:
+        lock = opened(path, *how)
+        path.unlink()
+        path.touch()
+        os.utime(path, (0, 0))
+        return lock
+
+    monkeypatch.setattr(Path, "open", and_then_another_claims)
+    assert memory_tool.prune_cut_off(30) == 0
+    assert folder.exists()
+
+
 @pytest.mark.parametrize("words", [[], ["prune"], ["prune", "-1"], ["prune", "x"], ["prune", "900000"], ["forget"]])
 def test_the_memory_tool_says_how_it_is_called(words: list[str]) -> None:
     with pytest.raises(SystemExit, match=r"usage: memory.py stats, or memory.py prune DAYS"):
@@ -419,9 +436,20 @@ def test_the_memory_tool_says_how_it_is_called(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("facts", "{"), ("facts", "[]"), ("facts", '{"model": 1}'), ("used", "x")]
+    ("column", "value"),
+    [
+        ("facts", "{"),
+        ("facts", "[]"),
+        ("facts", '{"model": 1}'),
+        ("facts", "[" * 100_000),
+        ("facts", b"{}"),
+        ("facts", '{"decoding": {"strategy": "beam", "beams": 3}, "model": {"revision": "\\ud800"}}'),
+        ("facts", '{"decoding": {"strategy": "beam", "beams": 1e999}, "model": {"revision": "base:1"}}'),
+        ("used", "x"),
+        ("used", b"2026-01-01"),
+    ],
 )
-def test_a_damaged_memory_is_told_in_a_line(remembered: Path, column: str, value: str) -> None:
+def test_a_damaged_memory_is_told_in_a_line(remembered: Path, column: str, value: str | bytes) -> None:
     with closing(connect(remembered)) as database, database:
         database.execute(f"UPDATE origins SET {column} = ? WHERE id = 1", (value,))  # noqa: S608
     with pytest.raises(InputError, match=r"translations.sqlite: is damaged.* remove it"):

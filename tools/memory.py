@@ -1,13 +1,12 @@
 """What the translation memory holds, and what may go: `make tm-stats`, `make tm-prune DAYS=30`."""
 
-import fcntl
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from mt.claims import LOCK, discard
+from mt.claims import LOCK, discard, ours
 from mt.errors import InputError
 from mt.files import kept
 from mt.memory import FILE, Origin, origins, prune
@@ -49,14 +48,9 @@ def prune_cut_off(days: int) -> int:
     gone = 0
     for lock in sorted(file for kind in CUT_OFF for file in (kept() / kind).glob(f"*/{LOCK}")):
         with suppress(FileNotFoundError), lock.open() as held:
-            if time.time() - lock.stat().st_mtime < days * SECONDS_A_DAY:
-                continue
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            discard(lock.parent)
-            gone += 1
+            if time.time() - lock.stat().st_mtime >= days * SECONDS_A_DAY and ours(held):
+                discard(lock.parent)
+                gone += 1
     return gone
 
 
