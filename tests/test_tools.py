@@ -16,7 +16,7 @@ import pytest
 
 from mt.claims import LOCK, claimed
 from mt.errors import InputError
-from mt.files import kept
+from mt.files import kept, write_text
 from mt.memory import FILE, Memory, Translation, connect, origins
 from mt.segments import MAX_LINE_BYTES, write_segments
 from pipeline import PARAMS, ROOT, module
@@ -407,9 +407,26 @@ def test_what_was_cut_off_long_ago_goes(remembered: Path, capsys: pytest.Capture
         os.utime(busy / LOCK, (0, 0))
         memory_tool.main(["prune", "30"])
         assert busy.exists()
-    assert capsys.readouterr().out.endswith("\n1 trainings and the like that were cut off, and left for so long, too\n")
+    assert "\n1 trainings and the like that were cut off, and left for so long, too\n" in capsys.readouterr().out
     (left,) = (kept() / "checkpoints").iterdir()
     assert left == folder
+
+
+def test_what_was_left_half_written_long_ago_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    long_ago = time.time() - 31 * 86400
+    whole, file, old, new = (
+        Path(name) for name in ("data/a", "data/.a.partial", "models/.b.partial", "data/.c.partial")
+    )
+    for path in (whole, file, old / "inside", old / ".inside.partial", new / "inside"):
+        write_text(path, "half")
+    for path in (whole, file, old, *old.iterdir(), new):
+        os.utime(path, (long_ago,) * 2)
+    memory_tool.main(["prune", "30"])
+    assert capsys.readouterr().out.endswith("\n2 files and folders that were left half written for so long, too\n")
+    assert [path.exists() for path in (whole, file, old, new)] == [True, False, False, True]
 
 
 def test_what_another_run_has_claimed_anew_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
