@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -174,6 +175,22 @@ def test_only_what_is_a_preset_is_put_in_place(name: str, project: Path) -> None
         ),
         pytest.param("testsets: [tatoeba, kyoto]", "testsets: 3", "testsets: must be a list, such as [", id="no list"),
         pytest.param("launch: python ", "launch: [python] ", "dvc.yaml cannot be filled in from it (", id="no command"),
+        pytest.param(
+            "launch: python ",
+            f"launch: 0x{'f' * 5000} ",
+            "dvc.yaml cannot be filled in from it (Exceeds the limit",
+            id="a number of more digits than Python writes",
+        ),
+        pytest.param("launch: python ", "launch: python 'x ", "launch: is no command (No closing quot", id="a quote"),
+        pytest.param(
+            "launch: python ", "launch: python \\ ", "launch: is no command to put a script after", id="an escape"
+        ),
+        pytest.param(
+            "testsets: [tatoeba, kyoto]",
+            "testsets: [2001-01-01]",
+            "testsets[0]: must be text, a number, true, false or null; put text in quotes, not datetime.date(2001, 1, ",
+            id="a date",
+        ),
     ],
 )
 def test_check_finds(old: str, new: str, expected: str, project: Path) -> None:
@@ -183,6 +200,14 @@ def test_check_finds(old: str, new: str, expected: str, project: Path) -> None:
     with pytest.raises(InputError) as raised:
         preset.main(["check"])
     assert str(raised.value).startswith(f"params.yaml: {expected}")
+
+
+@pytest.mark.parametrize("launch", ["python my_launcher.py", "accelerate launch --at x stages/mt/cli.py"])
+def test_whatever_launches_is_no_stage(launch: str, project: Path) -> None:
+    text = (project / "presets" / "embedded.yaml").read_text(encoding="utf-8")
+    (project / PARAMS).write_text(text.replace("launch: python ", f"launch: {launch} ", 1), encoding="utf-8")
+    (project / "my_launcher.py").write_text("raise SystemExit('was run')", encoding="utf-8")
+    preset.main(["check"])
 
 
 class Terminal(io.TextIOWrapper):
@@ -355,6 +380,14 @@ def test_a_system_that_cannot_be_had(name: str, expected: str, project: Path) ->
     with pytest.raises(InputError) as raised:
         interactive.system(name, params)
     assert str(raised.value) == expected
+
+
+@pytest.mark.parametrize("systems", ["5", "", "[ft]"])
+def test_systems_that_are_no_mapping(systems: str, made: Path) -> None:
+    text = re.sub(r"(?m)^systems:.*\n(  .*\n)+", f"systems: {systems}\n", (made / PARAMS).read_text(encoding="utf-8"))
+    (made / PARAMS).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"^params.yaml: missing key systems.ft; known here: nothing"):
+        interactive.main("ft")
 
 
 DECODING = {"strategy": "beam", "beams": 3}
