@@ -467,8 +467,8 @@ def test_what_another_run_has_claimed_anew_is_left_to_it(monkeypatch: pytest.Mon
         os.utime(folder / LOCK, (0, 0))
     opened = Path.open
 
-    def and_then_another_claims(path: Path, *how: str) -> Any:
-        lock = opened(path, *how)
+    def and_then_another_claims(path: Path) -> Any:
+        lock = opened(path)
         path.unlink()
         path.touch()
         os.utime(path, (0, 0))
