@@ -1,31 +1,42 @@
-"""Decoding with the engine of this project and with transformers' `generate`, on the same prompts.
+"""Decoding with the engine of this project, with transformers' `generate`, and with llama.cpp, on the same prompts.
 
-`generate` does it as its documentation shows: in batches of 32 in the order of the test set, padded on the left.
+Each does it as its documentation shows: `generate` in batches of 32 in the order of the test set, padded on the left,
+in float32; llama.cpp one prompt at a time, on the GGUF from which the base model was made, which it holds in four bits,
+so it is there for the base model alone. Ours decodes with the precision of params.yaml, and in float32.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from fetch_models import Params as Source
+from fetch_models import join
+from mt.archives import user_cache
 from mt.decode import Decoding, translate
 from mt.lm import line_ends, load_adapted, load_base
 from mt.params import load
 from mt.prompt import FORWARD, Languages, Prompt, Prompter, examples
 from mt.quality import chrf
 from mt.segments import Segment, read_segments
+from translate import Translate
 
 GENERATE_BATCH = 32
+THREADS = 2
+CONTEXT = 2048
 STRATEGIES = {"greedy": 1, "beam 3": 3}
 
 
 @dataclass(frozen=True)
 class Params:
-    """What of params.yaml a prompt is made with."""
+    """What of params.yaml a prompt is made with, and in which precision is translated."""
 
     languages: Languages
     prompt: Prompt
+    translate: Translate
 
 
 @dataclass
@@ -34,15 +45,23 @@ class Work:
 
     what: str
     model: Any
+    fast: Any
     tokenizer: Any
     prompter: Prompter
     segments: list[Segment]
     decoding: Decoding
+    llama: Any
     hyps: dict[str, list[str]] = field(default_factory=dict)
 
     def contenders(self) -> dict[str, Callable[[], None]]:
         """Name → what it does in one turn."""
-        ways = {"ours": self._ours, "generate": self._generate}
+        ways: dict[str, Callable[[], list[str]]] = {
+            "ours": partial(self._ours, self.fast),
+            "ours, float32": partial(self._ours, self.model),
+            "generate": self._generate,
+        }
+        if self.llama is not None:
+            ways["llama.cpp"] = self._llama
         return {name: partial(self._keep, name, way) for name, way in ways.items()}
 
     def chrf(self) -> dict[str, float]:
@@ -51,15 +70,15 @@ class Work:
         return {name: chrf(hyps, refs).value for name, hyps in self.hyps.items()}
 
     def agreed(self) -> dict[str, int]:
-        """How many translations of ours are those of `generate`, which computes in batches of other rows."""
-        same = sum(a == b for a, b in zip(self.hyps["ours"], self.hyps["generate"], strict=True))
+        """How many translations of ours in float32 are those of `generate`, which computes in batches of other rows."""
+        same = sum(a == b for a, b in zip(self.hyps["ours, float32"], self.hyps["generate"], strict=True))
         return {"segments": len(self.segments), "same_as_generate": same}
 
     def _keep(self, name: str, way: Callable[[], list[str]]) -> None:
         self.hyps[name] = way()
 
-    def _ours(self) -> list[str]:
-        return translate(self.model, self.tokenizer, self.prompter, self.segments, self.decoding, None)
+    def _ours(self, model: Any) -> list[str]:
+        return translate(model, self.tokenizer, self.prompter, self.segments, self.decoding, None)
 
     def _limits(self) -> list[int]:
         sources = [self.prompter.source(segment) for segment in self.segments]
@@ -87,6 +106,14 @@ class Work:
             ]
         return hyps
 
+    def _llama(self) -> list[str]:
+        prompts = [self.prompter.prompt(segment) for segment in self.segments]
+        asked = {"temperature": 0.0, "stop": ["\n"]}
+        return [
+            line(self.llama.handle_completions({"prompt": prompt, "n_predict": limit, **asked})["choices"][0]["text"])
+            for prompt, limit in zip(prompts, self._limits(), strict=True)
+        ]
+
 
 def line(text: str) -> str:
     """The first line, as `mt.decode` cuts it."""
@@ -102,7 +129,27 @@ def works(root: Path, segments: int) -> Iterator[Work]:
     for system in ("baseline", "ft"):
         shots = examples(train, params.prompt.shots, "prompt.shots") if system == "baseline" else []
         prompter = Prompter(params.prompt.template, params.languages, FORWARD, shots)
-        model, tokenizer = load_adapted(base, adapter, "float32") if system == "ft" else load_base(base, "float32")
+        (model, tokenizer), (fast, _) = (
+            load_adapted(base, adapter, precision) if system == "ft" else load_base(base, precision)
+            for precision in ("float32", params.translate.precision)
+        )
         for name, beams in STRATEGIES.items():
             decoding = Decoding("beam" if beams > 1 else "greedy", beams, 1.0, 1.0, 1, 96, 3.0, 8, 16384)
-            yield Work(f"{system}, {name}", model, tokenizer, prompter, test, decoding)
+            llama = llama_of(root) if system == "baseline" and beams == 1 else None
+            yield Work(f"{system}, {name}", model, fast, tokenizer, prompter, test, decoding, llama)
+
+
+def llama_of(root: Path) -> Any:
+    """llama.cpp with the GGUF that models.source names; None where xllamacpp is not installed."""
+    if find_spec("xllamacpp") is None:
+        return None
+    from xllamacpp import CommonParams, Server
+
+    model = load(Source, root / "params.yaml", {"model": "models.source"}).model
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.gguf"
+        join(model, user_cache(), path)
+        asked = CommonParams()
+        asked.model.path, asked.n_ctx, asked.n_parallel = str(path), CONTEXT, 1
+        asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = THREADS
+        return Server(asked)

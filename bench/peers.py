@@ -2,16 +2,15 @@
 
     make bench
 
-reads what `make repro` has left in this clone: models/base, models/adapters/ft, data/prepared. Contenders take turns,
-so that a machine that slows down slows all of them; each has one turn that is not counted. A rate is the median of the
-turns, and a ratio is ours to the peer's in the same turn, median too.
-
-The only part so far is decoding (bench/decoding_peers.py).
+reads what `make repro` has left in this clone. Contenders take turns, so that a machine that slows down slows all of
+them; each has one turn that is not counted. A rate is the median of the turns, and a ratio is ours to the peer's in the
+same turn, median too. Parts: training (bench/training_peers.py) and decoding (bench/decoding_peers.py); TRL and
+llama.cpp take part where `pip install '.[bench]'` has brought them.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "stages"))
 
 import decoding_peers  # noqa: E402 (stages/ must be found first)
+import training_peers  # noqa: E402
 from mt.errors import InputError  # noqa: E402
 from mt.files import write_json  # noqa: E402
 from record import host  # noqa: E402
@@ -51,14 +51,42 @@ def compared(took: Mapping[str, Sequence[float]], work: int) -> dict[str, dict[s
     }
 
 
+def decoding(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A figure for each system and way of decoding; segments a second."""
+    for work in decoding_peers.works(ROOT, asked.segments):
+        took = in_turns(work.contenders(), asked.turns)
+        yield {
+            "work": work.what,
+            "contenders": compared(took, len(work.segments)),
+            "chrf": work.chrf(),
+            **work.agreed(),
+        }
+
+
+def training(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One figure; target tokens a second, and the losses of the first training."""
+    made = training_peers.contenders(ROOT, asked.rows)
+    took = in_turns(made, asked.turns)
+    losses = {name: one.losses for name, one in made.items()}
+    pairs = zip(losses[training_peers.WHOLE], losses[training_peers.TRAINER], strict=True)
+    yield {
+        "work": f"training, {asked.rows} pairs",
+        "contenders": compared(took, made[training_peers.OURS].target_tokens),
+        "losses": losses,
+        "loss_apart": max(abs(a - b) for a, b in pairs),
+    }
+
+
+PARTS = {"training": training, "decoding": decoding}
+
+
 def table(figures: Sequence[Mapping[str, Any]]) -> str:
     """A row for each contender of each piece of work."""
-    lines = ["| work | contender | segments a second | ours is faster by | chrF |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| work | contender | a second | ours is faster by | chrF |", "| --- | --- | --- | --- | --- |"]
     for figure in figures:
         for name, one in figure["contenders"].items():
-            lines.append(
-                f"| {figure['what']} | {name} | {one['rate']:.2f} | {one['ratio']:.2f} | {figure['chrf'][name]:.2f} |"
-            )
+            chrf = f"{figure['chrf'][name]:.2f}" if "chrf" in figure else ""
+            lines.append(f"| {figure['work']} | {name} | {one['rate']:.2f} | {one['ratio']:.2f} | {chrf} |")
     return "\n".join(lines)
 
 
@@ -69,18 +97,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the JSON file")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--segments", type=int, default=200, help="of the test set tatoeba")
+    parser.add_argument("--rows", type=int, default=48, help="pairs that are trained on, a multiple of the batch")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     asked = parser.parse_args(words)
+    done: dict[str, list[dict[str, Any]]] = {}
     try:
-        figures = []
-        for work in decoding_peers.works(ROOT, asked.segments):
-            contenders = work.contenders()
-            took = in_turns(contenders, asked.turns)
-            figures.append(
-                {"what": work.what, "contenders": compared(took, asked.segments), "chrf": work.chrf(), **work.agreed()}
-            )
-            write_json(asked.out, {"host": host(), "decoding": figures})
-            print(f"measured: {work.what}", flush=True)
-        print(table(figures))
+        for part in asked.parts:
+            done[part] = []
+            for figure in PARTS[part](asked):
+                done[part].append(figure)
+                write_json(asked.out, {"host": host(), **done})
+                print(f"measured: {figure['work']}", flush=True)
+        print(table([figure for figures in done.values() for figure in figures]))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

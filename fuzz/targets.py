@@ -22,6 +22,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 from time import process_time
+from types import NoneType
 from typing import Any
 
 import tiny_e5
@@ -43,6 +44,7 @@ from pipeline import ROOT, module, scripts
 from report_inputs import EMBEDDED, write_inputs
 
 MAX_MESSAGE = 5000
+DVC_TAKES = (dict, list, str, int, float, NoneType)
 MAX_SECONDS = 2.0
 """Of a text of a few ten thousand characters."""
 LIMITS = Limits(min_chars=1, max_chars=500, max_words=500, min_length_ratio=0, max_length_ratio=1)
@@ -196,7 +198,10 @@ def params_yaml(data: bytes, folder: Path) -> None:
     path = folder / "params.yaml"
     path.write_bytes(data)
     with refusable():
-        convert(module("stages/merge.py").Params, read_tree(path), path, {"system": "systems.ft"})
+        tree = read_tree(path)
+        if odd := [value for holder, key in walk(tree) if not isinstance(value := holder[key], DVC_TAKES)]:
+            raise AssertionError(f"dvc.yaml has no place for {odd[0]!r}")
+        convert(module("stages/merge.py").Params, tree, path, {"system": "systems.ft"})
 
 
 def params_values(data: bytes, folder: Path) -> None:

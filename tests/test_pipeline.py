@@ -12,7 +12,11 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
+from dvc.fs import localfs
+from dvc.repo import Repo
+from dvc_data.hashfile.build import build
 
+from mt.files import replacing, write_text
 from mt.params import SECTIONS, keys, load, read_tree
 from mt.results import SYSTEMS
 from pipeline import (
@@ -228,6 +232,25 @@ def test_what_dvc_caches_is_ignored_by_git() -> None:
 def test_what_a_killed_stage_left_is_ignored_by_git() -> None:
     partial = [f"{Path(path).parent}/.{Path(path).name}.partial" for stage in STAGES.values() for path in stage.outs]
     assert [path for path in partial if not ignored(path)] == []
+
+
+def test_what_a_killed_stage_left_is_no_part_of_what_dvc_reads(tmp_path: Path) -> None:
+    (tmp_path / ".dvcignore").write_bytes((ROOT / ".dvcignore").read_bytes())
+    train = tmp_path / "data" / "train"
+    write_text(train / "ft.jsonl", "whole\n")
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        before = hashed(repo, train)
+        with replacing(train / "bt.jsonl") as file, replacing(train / "folder") as folder:
+            file.write_text("half", encoding="utf-8")
+            write_text(folder / "inside", "half")
+            assert hashed(repo, train) == before
+        assert hashed(repo, train) != before
+
+
+def hashed(repo: Repo, folder: Path) -> str:
+    """What DVC would write of a folder into dvc.lock."""
+    _, _, tree = build(repo.cache.local, str(folder), localfs, "md5", ignore=repo.dvcignore, dry_run=True)
+    return str(tree.hash_info.value)
 
 
 def test_what_dvc_does_not_cache_is_not_ignored() -> None:

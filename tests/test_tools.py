@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from mt.claims import LOCK, claimed
 from mt.errors import InputError
-from mt.files import kept
+from mt.files import kept, write_text
 from mt.memory import FILE, Memory, Translation, connect, origins
 from mt.segments import MAX_LINE_BYTES, write_segments
 from pipeline import PARAMS, ROOT, module
@@ -174,6 +175,22 @@ def test_only_what_is_a_preset_is_put_in_place(name: str, project: Path) -> None
         ),
         pytest.param("testsets: [tatoeba, kyoto]", "testsets: 3", "testsets: must be a list, such as [", id="no list"),
         pytest.param("launch: python ", "launch: [python] ", "dvc.yaml cannot be filled in from it (", id="no command"),
+        pytest.param(
+            "launch: python ",
+            f"launch: 0x{'f' * 5000} ",
+            "dvc.yaml cannot be filled in from it (Exceeds the limit",
+            id="a number of more digits than Python writes",
+        ),
+        pytest.param("launch: python ", "launch: python 'x ", "launch: is no command (No closing quot", id="a quote"),
+        pytest.param(
+            "launch: python ", "launch: python \\ ", "launch: is no command to put a script after", id="an escape"
+        ),
+        pytest.param(
+            "testsets: [tatoeba, kyoto]",
+            "testsets: [2001-01-01]",
+            "testsets[0]: must be text, a number, true, false or null; put text in quotes, not datetime.date(2001, 1, ",
+            id="a date",
+        ),
     ],
 )
 def test_check_finds(old: str, new: str, expected: str, project: Path) -> None:
@@ -183,6 +200,14 @@ def test_check_finds(old: str, new: str, expected: str, project: Path) -> None:
     with pytest.raises(InputError) as raised:
         preset.main(["check"])
     assert str(raised.value).startswith(f"params.yaml: {expected}")
+
+
+@pytest.mark.parametrize("launch", ["python my_launcher.py", "accelerate launch --at x stages/mt/cli.py"])
+def test_whatever_launches_is_no_stage(launch: str, project: Path) -> None:
+    text = (project / "presets" / "embedded.yaml").read_text(encoding="utf-8")
+    (project / PARAMS).write_text(text.replace("launch: python ", f"launch: {launch} ", 1), encoding="utf-8")
+    (project / "my_launcher.py").write_text("raise SystemExit('was run')", encoding="utf-8")
+    preset.main(["check"])
 
 
 class Terminal(io.TextIOWrapper):
@@ -357,6 +382,14 @@ def test_a_system_that_cannot_be_had(name: str, expected: str, project: Path) ->
     assert str(raised.value) == expected
 
 
+@pytest.mark.parametrize("systems", ["5", "", "[ft]"])
+def test_systems_that_are_no_mapping(systems: str, made: Path) -> None:
+    text = re.sub(r"(?m)^systems:.*\n(  .*\n)+", f"systems: {systems}\n", (made / PARAMS).read_text(encoding="utf-8"))
+    (made / PARAMS).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"^params.yaml: missing key systems.ft; known here: nothing"):
+        interactive.main("ft")
+
+
 DECODING = {"strategy": "beam", "beams": 3}
 
 
@@ -407,9 +440,43 @@ def test_what_was_cut_off_long_ago_goes(remembered: Path, capsys: pytest.Capture
         os.utime(busy / LOCK, (0, 0))
         memory_tool.main(["prune", "30"])
         assert busy.exists()
-    assert capsys.readouterr().out.endswith("\n1 trainings and the like that were cut off, and left for so long, too\n")
+    assert "\n1 trainings and the like that were cut off, and left for so long, too\n" in capsys.readouterr().out
     (left,) = (kept() / "checkpoints").iterdir()
     assert left == folder
+
+
+def test_what_was_left_half_written_long_ago_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    long_ago = time.time() - 31 * 86400
+    whole, file, old, new = (
+        Path(name) for name in ("data/a", "data/.a.partial", "models/.b.partial", "data/.c.partial")
+    )
+    for path in (whole, file, old / "inside", old / ".inside.partial", new / "inside"):
+        write_text(path, "half")
+    for path in (whole, file, old, *old.iterdir(), new):
+        os.utime(path, (long_ago,) * 2)
+    memory_tool.main(["prune", "30"])
+    assert capsys.readouterr().out.endswith("\n2 files and folders that were left half written for so long, too\n")
+    assert [path.exists() for path in (whole, file, old, new)] == [True, False, False, True]
+
+
+def test_what_another_run_has_claimed_anew_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with claimed("progress", {}, lambda _: 0) as folder:
+        os.utime(folder / LOCK, (0, 0))
+    opened = Path.open
+
+    def and_then_another_claims(path: Path) -> Any:
+        lock = opened(path)
+        path.unlink()
+        path.touch()
+        os.utime(path, (0, 0))
+        return lock
+
+    monkeypatch.setattr(Path, "open", and_then_another_claims)
+    assert memory_tool.prune_cut_off(30) == 0
+    assert folder.exists()
 
 
 @pytest.mark.parametrize("words", [[], ["prune"], ["prune", "-1"], ["prune", "x"], ["prune", "900000"], ["forget"]])
@@ -419,9 +486,20 @@ def test_the_memory_tool_says_how_it_is_called(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("facts", "{"), ("facts", "[]"), ("facts", '{"model": 1}'), ("used", "x")]
+    ("column", "value"),
+    [
+        ("facts", "{"),
+        ("facts", "[]"),
+        ("facts", '{"model": 1}'),
+        ("facts", "[" * 100_000),
+        ("facts", b"{}"),
+        ("facts", '{"decoding": {"strategy": "beam", "beams": 3}, "model": {"revision": "\\ud800"}}'),
+        ("facts", '{"decoding": {"strategy": "beam", "beams": 1e999}, "model": {"revision": "base:1"}}'),
+        ("used", "x"),
+        ("used", b"2026-01-01"),
+    ],
 )
-def test_a_damaged_memory_is_told_in_a_line(remembered: Path, column: str, value: str) -> None:
+def test_a_damaged_memory_is_told_in_a_line(remembered: Path, column: str, value: str | bytes) -> None:
     with closing(connect(remembered)) as database, database:
         database.execute(f"UPDATE origins SET {column} = ? WHERE id = 1", (value,))  # noqa: S608
     with pytest.raises(InputError, match=r"translations.sqlite: is damaged.* remove it"):

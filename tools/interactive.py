@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from mt.decode import Decoding, translate
 from mt.errors import InputError
 from mt.lm import Precision, load_adapted, load_base
-from mt.params import Key, load, read_tree
+from mt.params import SHARED, Key, load
 from mt.prompt import FORWARD, NAMES, Languages, Prompt, Prompter, examples
 from mt.segments import decoded, read_segments
 from mt.systems import System
@@ -39,7 +39,7 @@ def system(name: str, params: Params) -> tuple[Any, Any, Prompter]:
     Raises:
         InputError: no system has this name, or it is not made yet.
     """
-    systems = read_tree(PARAMS)["systems"]
+    systems = SHARED["systems"]
     if name not in systems:
         raise InputError(f"no system is called {name!r}; write make translate SYSTEM=<one of {', '.join(systems)}>")
     if not (BASE / "config.json").is_file():

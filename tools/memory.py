@@ -1,19 +1,21 @@
 """What the translation memory holds, and what may go: `make tm-stats`, `make tm-prune DAYS=30`."""
 
-import fcntl
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from mt.claims import LOCK, discard
+from mt.claims import LOCK, discard, ours
 from mt.errors import InputError
-from mt.files import kept
+from mt.files import PARTIAL, kept, remove
 from mt.memory import FILE, Origin, origins, prune
 
 CUT_OFF = ("checkpoints", "progress", "opened")
 """Folders of what was finished of work that was cut off; each piece of work that ends well removes its own."""
+MADE = ("data", "models", "metrics")
+"""Folders that stages write in."""
 SECONDS_A_DAY = 86400
 MOST_DIGITS = 5
 USAGE = "usage: memory.py stats, or memory.py prune DAYS, such as 30"
@@ -49,15 +51,29 @@ def prune_cut_off(days: int) -> int:
     gone = 0
     for lock in sorted(file for kind in CUT_OFF for file in (kept() / kind).glob(f"*/{LOCK}")):
         with suppress(FileNotFoundError), lock.open() as held:
-            if time.time() - lock.stat().st_mtime < days * SECONDS_A_DAY:
-                continue
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            discard(lock.parent)
-            gone += 1
+            if time.time() - lock.stat().st_mtime >= days * SECONDS_A_DAY and ours(held):
+                discard(lock.parent)
+                gone += 1
     return gone
+
+
+def prune_half_written(days: int) -> int:
+    """Remove outs that stages were killed in the middle of writing so many days ago; returns how many that were.
+
+    A stage removes its own when it runs again; these are left of those that have not.
+    """
+    gone = 0
+    for folder in MADE:
+        with suppress(FileNotFoundError):  # a run goes on meanwhile; the next call looks at the rest
+            for path in list(Path(folder).rglob(f".*{PARTIAL}")):
+                if path.exists() and time.time() - _last_written(path) >= days * SECONDS_A_DAY:
+                    remove(path)
+                    gone += 1
+    return gone
+
+
+def _last_written(path: Path) -> float:
+    return max(one.lstat().st_mtime for one in (path, *path.rglob("*")))
 
 
 def main(words: Sequence[str]) -> None:
@@ -74,6 +90,7 @@ def main(words: Sequence[str]) -> None:
         case ["prune", days] if days.isascii() and days.isdigit() and len(days) <= MOST_DIGITS:
             print(f"{prune(path, int(days))} entries of the memory that no run has used for {days} days are gone")
             print(f"{prune_cut_off(int(days))} trainings and the like that were cut off, and left for so long, too")
+            print(f"{prune_half_written(int(days))} files and folders that were left half written for so long, too")
         case _:
             sys.exit(USAGE)
 

@@ -43,16 +43,32 @@ def hold_to_stages() -> None:
 
     try:
         with Repo(str(Path.cwd()), uninitialized=True) as repo:
-            commands = [shlex.split(stage.cmd) for stage in repo.index.stages]
-    except DvcException as error:
+            commands = [stage.cmd for stage in repo.index.stages]
+    except (DvcException, ValueError) as error:  # ValueError: a number of more digits than Python writes
         raise InputError(f"{PARAMS}: dvc.yaml cannot be filled in from it ({' '.join(str(error).split())})") from error
     params: dict[str, Any] = {}
-    for words in commands:
-        script = next(word for word in words if word.endswith(".py"))
+    for command in commands:
+        script, *words = call(command)
         if script not in params:
             params[script] = runpy.run_path(script)["Params"]
         at = dict(value.split("=", 1) for flag, value in pairwise(words) if flag == "--at")
         load(params[script], PARAMS, at)
+
+
+def call(command: str) -> list[str]:
+    """The words of a stage's command from its script on; before that stands what launches it, which may be anything.
+
+    Raises:
+        InputError: the shell would see no script there.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"{PARAMS}: launch: is no command ({error}); write one such as python") from error
+    scripts = [number for number, word in enumerate(words) if word.startswith("stages/")]
+    if not scripts:
+        raise InputError(f"{PARAMS}: launch: is no command to put a script after; write one such as python")
+    return words[scripts[-1] :]
 
 
 def use(name: str) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from itertools import count as numbers
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,8 @@ LOCK = "lock"
 DONE = "done"
 GRACE_SECONDS = 3600.0
 """After so long, DVC has recorded what a stage made, or never will."""
+MOST_PLACES = 1000
+"""Tried before it is said that none can be had; each is in use, or was removed just as it was tried."""
 
 
 def ingredients(
@@ -66,21 +69,27 @@ def claimed(kind: str, ingredients: Mapping[str, Any], done: Callable[[Path], in
         InputError: the place cannot be written.
     """
     key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
-    for folder in _places(kept() / kind, key, done):
+    place = kept() / kind
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be written ({error.strerror}); make it a folder that can") from error
+    for folder in islice(_places(place, key, done), MOST_PLACES):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             lock = (folder / LOCK).open("a")
         except (FileNotFoundError, FileExistsError):  # another run has just ended well, and removed it
             continue
         except OSError as error:
             raise InputError(f"{folder}: cannot be written ({error.strerror}); make it a place that can") from error
         with lock:
-            if _ours(lock):
+            if ours(lock):
                 for left in (folder / DONE, *folder.glob(".*")):  # by runs that were killed after or while they wrote
                     remove(left)
                 used(folder)
                 yield folder
                 return
+    raise InputError(f"{place}: none of {MOST_PLACES} folders in it can be had; remove it while nothing runs")
 
 
 def used(folder: Path) -> None:
@@ -115,19 +124,12 @@ def discard_done() -> None:
     for mark in kept().glob(f"*/*/{DONE}"):
         with suppress(FileNotFoundError), (mark.parent / LOCK).open() as lock:
             recorded = mark.read_text(encoding="utf-8") == str(group())
-            if (recorded or time.time() - mark.stat().st_mtime > GRACE_SECONDS) and _ours(lock):
+            if (recorded or time.time() - mark.stat().st_mtime > GRACE_SECONDS) and ours(lock):
                 discard(mark.parent)
 
 
-def _places(folder: Path, key: str, done: Callable[[Path], int]) -> Iterator[Path]:
-    """Where one work may lie: first what is there, that in which most is done before the others, and then new ones."""
-    there = {lock.parent: done(lock.parent) for lock in folder.glob(f"{key}*/{LOCK}")}
-    yield from sorted(there, key=lambda place: (-there[place], place.name))
-    new = (folder / (key if number == 1 else f"{key}-{number}") for number in numbers(1))
-    yield from (place for place in new if place not in there)
-
-
-def _ours(lock: IO[str]) -> bool:
+def ours(lock: IO[str]) -> bool:
+    """Whether nobody else holds this lock, which then is held until it is closed, and it still stands in its folder."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -136,3 +138,11 @@ def _ours(lock: IO[str]) -> bool:
         return True
     path = Path(lock.name)
     return path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino
+
+
+def _places(folder: Path, key: str, done: Callable[[Path], int]) -> Iterator[Path]:
+    """Where one work may lie: first what is there, that in which most is done before the others, and then new ones."""
+    there = {lock.parent: done(lock.parent) for lock in folder.glob(f"{key}*/{LOCK}")}
+    yield from sorted(there, key=lambda place: (-there[place], place.name))
+    new = (folder / (key if number == 1 else f"{key}-{number}") for number in numbers(1))
+    yield from (place for place in new if place not in there)

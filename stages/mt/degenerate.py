@@ -2,7 +2,7 @@
 
 | kind           | a hypothesis is of it where                                                          |
 | -------------- | ------------------------------------------------------------------------------------ |
-| empty          | nothing shows in it but punctuation and spaces: no letter, digit or symbol           |
+| empty          | nothing shows in it but punctuation, spaces and �: no letter, digit or other symbol  |
 | repetition     | more than `max_repetition` of its n-grams stood in it before: an endless loop        |
 | copy           | more than `max_copy` of its character n-grams stand in the source, or of the         |
 |                | source's in it: a copy with something in front                                       |
@@ -33,8 +33,9 @@ MOST_TIMES = 2
 """How many times as long as its reference a hypothesis may be that does what the reference does."""
 MIN_COPIED = 12
 """Characters of the shortest source that is looked for in a hypothesis; what is shorter may be a name."""
-BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
-"""Letters and symbols that show nothing: the fillers of Hangul, and the empty cell of Braille."""
+BLANKS = "\u115f\u1160\u2800\u3164\uffa0\ufffd"
+"""Letters and symbols that show nothing: the fillers of Hangul, the empty cell of Braille, and what stands for bytes
+that are no character."""
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def save_tokenizer(pieces: Pieces, out: Path, context_length: int) -> None:
 
 @contextmanager
 def read_once(reader: Any) -> Iterator[None]:
-    """Give transformers the reader that is there: it would read the header twice more, ten seconds for 262,144 tokens."""
+    """Give transformers the reader that is there; it would read the header twice more, for 20 seconds."""
     import gguf
 
     usual = gguf.GGUFReader

@@ -14,12 +14,13 @@ from mt.decode import Decoding, translate
 from mt.errors import InputError
 from mt.files import digests, read_json, write_json
 from mt.loading import PROVENANCE, read_provenance
-from mt.lora import save, state
+from mt.lora import diverged, save, state
 from mt.processes import agreed, device, is_main
 from mt.prompt import Prompter
 from mt.quality import chrf
 from mt.recall import open_memory
 from mt.segments import Segment, write_segments
+from mt.values import check
 
 if TYPE_CHECKING:
     from mt.comet import Comet
@@ -78,7 +79,17 @@ class Judge:
         self.hyps: list[str] = []
 
     def __call__(self, epoch: int, loss: float) -> bool:
-        """Judge one epoch; False after `patience` epochs without a gain."""
+        """Judge one epoch; False after `patience` epochs without a gain.
+
+        Raises:
+            InputError: the loss or the adapter is no finite number.
+        """
+        if not math.isfinite(loss) or diverged(self._model):
+            place = "finetune" if self._judging.direction == "forward" else "reverse.finetune"
+            raise InputError(
+                f"params.yaml: {place}.learning_rate: the training diverged in epoch {epoch}, its loss or adapter is "
+                "no finite number; lower it"
+            )
         with same_random_numbers():
             hyps = self._translations()
             row = agreed({"epoch": epoch, "loss": loss} | (self._scores(hyps) if is_main() else {}))
@@ -116,13 +127,27 @@ class Judge:
         """Go on from what `write` put there.
 
         Raises:
-            InputError: a file of the checkpoint is missing or another than it was.
+            InputError: a file of the checkpoint is missing or another than it was, or says something else.
         """
         read_provenance(folder, (), [STATE])
-        state = read_json(folder / STATE)
-        self.epochs, self.hyps = state["epochs"], state["hyps"]
+        known = read_json(folder / STATE)
+        try:
+            self._check(known)
+        except ValueError as error:
+            raise InputError(f"{folder / STATE}: {error}; remove {folder} and run `dvc repro`") from error
+        if known["epochs"]:
+            read_provenance(folder, (), [f"{BEST}/adapter_config.json"])
+        self.epochs, self.hyps = known["epochs"], known["hyps"]
         if self.epochs and is_main():
             shutil.copytree(folder / BEST, self._best)
+
+    def _check(self, known: Any) -> None:
+        """Hold what a checkpoint knows to what `write` puts there."""
+        scores = ["chrf", *([f"comet_{self._comet.name}"] if self._comet else [])]
+        row: dict[Any, Any] = {"epoch": int, "loss": float, **dict.fromkeys(scores, float), str: float}
+        check(known, {"epochs": [row], "hyps": [str]}, "")
+        if len(known["hyps"]) != (len(self._dev) if known["epochs"] else 0):
+            raise ValueError("hyps: must be one of each development segment")
 
     def _translations(self) -> list[str]:
         decoding = self._judging.decode

@@ -54,28 +54,31 @@ class Detector:
         found: dict[str, Match] = {}
         for name, side in self._places:
             match = self._match(text, name, side)
-            if match and (name not in found or worse(match, found[name])):
+            if match and (name not in found or _badness(match) < _badness(found[name])):
                 found[name] = match
         return found
 
     def _match(self, text: str, name: str, side: str) -> Match | None:
         own = key(text)
         id_ = self._keys[name, side].get(own) if own else None
-        same = id_ is not None
-        if id_ is None:
-            id_ = self._places[name, side].find(text)
-        if id_ is None:
-            return None
-        other = self._texts[name, side, id_]
-        one, two = (ngrams(key(each), self._nearness.ngram) for each in (text, other))
-        jaccard, contained = len(one & two) / len(one | two), len(one & two) / min(len(one), len(two))
-        kind = "same" if same else "near" if jaccard >= self._nearness.near_duplicate else "contained"
+        ids = self._places[name, side].find_all(text) if id_ is None else [id_]
+        found = [self._compared(text, own, (name, side, id_)) for id_ in ids]
+        return min(found, key=_badness, default=None)
+
+    def _compared(self, text: str, own: str, place: tuple[str, str, str]) -> Match:
+        other = self._texts[place]
+        one, two = ngrams(own, self._nearness.ngram), ngrams(key(other), self._nearness.ngram)
+        common = len(one & two)
+        jaccard, contained = common / len(one | two), common / min(len(one), len(two))
+        alike, near = own == key(other), jaccard >= self._nearness.near_duplicate
+        kind = "same" if alike else "near" if near else "contained"
+        name, side, id_ = place
         return Match(name, id_, side, other, kind, round(jaccard, 4), round(contained, 4))
 
 
-def worse(one: Match, other: Match) -> bool:
-    """Whether a match is of a worse kind than another."""
-    return KINDS.index(one.kind) < KINDS.index(other.kind)
+def _badness(match: Match) -> int:
+    """The less, the worse."""
+    return KINDS.index(match.kind)
 
 
 class Audit:

@@ -102,6 +102,13 @@ def state(model: Any) -> str:
     return whole.hexdigest()
 
 
+def diverged(model: Any) -> bool:
+    """Whether a weight of the adapter is no finite number any more."""
+    from peft import get_peft_model_state_dict
+
+    return not all(bool(weights.isfinite().all()) for weights in get_peft_model_state_dict(model).values())
+
+
 def save(model: Any, folder: Path) -> None:
     """Write the adapter; peft lists the modules in the order of a set, which differs from run to run, so sort them."""
     model.save_pretrained(folder)

@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mt.errors import InputError
+from mt.values import check, parsed
 
 FILE = "translations.sqlite"
 BUSY_SECONDS = 300.0
 """How long a writer waits for the others; each holds the file for as long as a batch takes to be written."""
 PAUSE_SECONDS = 0.05
+BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+PRIMARY = 0xFF
+"""The bits of SQLite's extended result codes that say of which kind one is."""
 KEY_BYTES = 16
 MOST_AT_ONCE = 500
 """SQLite binds 999 values or more to one statement."""
@@ -137,8 +141,8 @@ def _enter_wal(database: sqlite3.Connection) -> None:
     while True:
         try:
             database.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > until:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & PRIMARY not in BUSY or time.monotonic() > until:
                 raise
             time.sleep(PAUSE_SECONDS)
         else:
@@ -154,10 +158,14 @@ def origins(path: Path) -> list[Origin]:
         FROM origins LEFT JOIN translations ON origin = id GROUP BY id ORDER BY used, id
     """
     with told(path), closing(connect(path)) as database:
-        return [
-            Origin(id_, json.loads(facts), datetime.fromisoformat(used), count, characters)
-            for id_, facts, used, count, characters in database.execute(statement)
-        ]
+        return [_origin(*row) for row in database.execute(statement)]
+
+
+def _origin(id_: int, facts: Any, used: Any, entries: int, characters: int) -> Origin:
+    check([facts, used], [str], "")
+    content = parsed(facts)
+    json.dumps(content, ensure_ascii=False).encode()  # half of a surrogate pair cannot be printed
+    return Origin(id_, content, datetime.fromisoformat(used), entries, characters)
 
 
 def prune(path: Path, days: int) -> int:

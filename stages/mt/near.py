@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mt.params import Key
 from mt.text import key, ngrams
@@ -45,6 +46,14 @@ class Index:
 
     def find(self, text: str) -> str | None:
         """The id of the text added first among those that are near to this one, or None."""
+        found = self._near(text)
+        return self._ids[found[0]] if len(found) else None
+
+    def find_all(self, text: str) -> list[str]:
+        """The ids of all texts that are near to this one, in the order in which they were added."""
+        return [self._ids[number] for number in self._near(text)]
+
+    def _near(self, text: str) -> NDArray[np.intp]:
         grams = ngrams(key(text), self._ngram)
         holders = b"".join(self._holders[gram] for gram in grams if gram in self._holders)
         common = np.bincount(np.frombuffer(holders, np.int64), minlength=1)
@@ -52,8 +61,7 @@ class Index:
         smaller = np.minimum(sizes, len(grams))
         near = common >= self._jaccard * (len(grams) + sizes - common)
         near |= (smaller >= self._contained_ngrams) & (common >= self._contained * smaller)
-        found = np.flatnonzero(near & (common > 0))
-        return self._ids[found[0]] if len(found) else None
+        return np.flatnonzero(near & (common > 0))
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ def read_tree(file: Path) -> dict[str, Any]:
     """Read a parameter file as nested dicts.
 
     Raises:
-        InputError: it is missing, is not YAML, holds no mapping, or is no file of a sensible size.
+        InputError: it is missing, is not YAML, holds no mapping or what is no parameter, such as a date, or is no file
+            of a sensible size.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer = _Composer
@@ -143,7 +144,22 @@ def read_tree(file: Path) -> dict[str, Any]:
         raise InputError(f"{place}: not YAML ({said})") from error
     if not isinstance(tree, dict):
         raise InputError(f"{file}: holds no keys; `make preset NAME=embedded` writes a whole one")
+    for key, value in tree.items():
+        _refuse_odd(value, file, _line(key))
     return tree
+
+
+def _refuse_odd(value: Any, file: Path, key: str) -> None:
+    """Refuse what YAML has names for and dvc.yaml no place: dates, sets, bytes."""
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            _refuse_odd(item, file, f"{key}.{_line(inner)}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_odd(item, file, f"{key}[{number}]")
+    else:
+        plain = value is None or isinstance(value, str | int | float)
+        _require(plain, value, "text, a number, true, false or null; put text in quotes", file, key)
 
 
 def check_keys(tree: Mapping[str, Any], known: tuple[str, ...], file: Path, prefix: str) -> None:

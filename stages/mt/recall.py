@@ -1,5 +1,6 @@
 """Asking a model by way of the translation memory: what that knows is not done again, and what is new goes into it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -8,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mt.batched import in_batches
+from mt.errors import InputError
 from mt.files import kept, sha256
 from mt.memory import FILE, Memory, Translation, told
 from mt.processes import agreed, beside_main, count, is_main, place
 
-CODE = ("batched", "cache", "decode", "lm", "prompt", "sampling", "search", "seq2seq")
+CODE = ("batched", "cache", "decode", "lm", "loading", "lora", "prompt", "sampling", "search", "seq2seq")
 """The modules whose change may change a translation."""
-LIBRARIES = ("bitsandbytes", "peft", "sentencepiece", "tokenizers", "torch", "transformers")
+LIBRARIES = ("accelerate", "bitsandbytes", "peft", "sentencepiece", "tokenizers", "torch", "transformers")
 
 
 @contextmanager
@@ -78,15 +80,30 @@ def recalled_numbers(
     batch_tokens: int,
     score: Callable[[list[int]], list[float]],
 ) -> list[float]:
-    """As `recalled`, of log-probabilities, which the memory holds as text; no translation is asked for like them."""
+    """As `recalled`, of log-probabilities, which the memory holds as text; no translation is asked for like them.
+
+    Raises:
+        InputError: one is no finite number; it is not kept.
+    """
 
     def write(rows: list[int]) -> list[Translation]:
-        return [Translation(repr(value), cut=False) for value in score(rows)]
+        values = score(rows)
+        if odd := [value for value in values if not math.isfinite(value)]:
+            mend = "name another model in params.yaml, or a precision of more bits"
+            raise InputError(f"the model gives a text the log-probability {odd[0]}, which is no finite number; {mend}")
+        return [Translation(repr(value), cut=False) for value in values]
 
     marked = [f"log-probability\0{one}" for one in asked]
     done = _recalled(memory, marked, costs, batch_tokens, write, ("score", "log-probabilities"))
     with told(kept() / FILE):
-        return [float(one.text) for one in done]
+        return [_finite(one.text) for one in done]
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no finite number")
+    return value
 
 
 def _recalled(

@@ -55,7 +55,8 @@ def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
     with as_data(folder), warnings.catch_warnings():
         # Marian's tokenizer asks for a normaliser of punctuation that it then never calls.
         warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
-        tokenizer = AutoTokenizer.from_pretrained(folder, **SAFE)
+        # A text that spells <pad> is text.
+        tokenizer = AutoTokenizer.from_pretrained(folder, split_special_tokens=True, **SAFE)
         model = pretrained(AutoModelForSeq2SeqLM, folder, (), dtype=getattr(torch, precision))
         if None in (tokenizer.pad_token_id, tokenizer.eos_token_id, model.generation_config.decoder_start_token_id):
             mend = "name another model in models.reverse"

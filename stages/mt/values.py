@@ -16,11 +16,12 @@ KINDS = {str: "text", bool: "true or false", int: "a count", float: "a number", 
 
 
 def parsed(line: str) -> Any:
-    """One JSON value, as RFC 8259 has it, that can be written again.
+    """One JSON value, as RFC 8259 has it.
 
     Raises:
         ValueError: it is none; or it is one that would be read in more than one way: with a key twice, NaN, an
-            infinity or a number beyond float64's, half of a surrogate pair, or lists in lists without end.
+            infinity or a number beyond float64's, or lists in lists without end. Half of a surrogate pair, which is no
+            UTF-8, is left to the caller.
     """
     try:
         value = _DECODER.decode(line)

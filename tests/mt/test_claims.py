@@ -115,6 +115,25 @@ def test_a_place_that_cannot_be_written():
         pass
 
 
+@pytest.mark.parametrize("place", ["", "work"])
+def test_a_link_to_nowhere_is_no_place(place, tmp_path):
+    link = kept() / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "nowhere")
+    told = pytest.raises(InputError, match=r"work: cannot be written \(File exists\); make it a folder")
+    with told, claimed("work", {}):
+        pass
+
+
+def test_places_are_not_tried_without_end(monkeypatch):
+    monkeypatch.setattr(claims, "MOST_PLACES", 5)
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(claimed("work", {}))
+        with pytest.raises(InputError, match=r"work: none of 5 folders in it can be had"):
+            stack.enter_context(claimed("work", {}))
+
+
 def test_what_is_discarded_may_be_claimed_meanwhile(monkeypatch):
     others = []
 

@@ -38,6 +38,7 @@ PLANTED = {
     "nothing but a full stop": ("ja", "。", False, ("empty",)),
     "nothing but dots": ("en", "… .", False, ("empty",)),
     "nothing but zero width": ("ja", "\u200b\u200e\ufeff", False, ("empty",)),
+    "nothing but bytes that are no character": ("ja", "\ufffd\ufffd", False, ("empty",)),
     "nothing but a filler": ("ja", "\u3164\u2800\ufe0f", False, ("empty",)),
     "nothing but a symbol": ("ja", "♪", False, ()),
     "one character in a loop": ("ja", "猫はははははははははは", False, ("repetition",)),

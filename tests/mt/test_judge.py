@@ -1,5 +1,6 @@
 import dataclasses
 import gc
+import math
 import random
 import shutil
 from typing import Any
@@ -13,7 +14,7 @@ import tiny_comet
 from mt import judge as module
 from mt.decode import Decoding, translate
 from mt.errors import InputError
-from mt.files import read_json, write_json
+from mt.files import digests, read_json, write_json
 from mt.judge import Judge, Judging, load_comet
 from mt.lm import load_base
 from mt.lora import adapt
@@ -51,6 +52,7 @@ class FakeModel:
 def judged(monkeypatch, model, scores, folder, **changes):
     monkeypatch.setattr(module, "translate", lambda *_: HYPS)
     monkeypatch.setattr(module, "state", lambda _: "weights")
+    monkeypatch.setattr(module, "diverged", lambda _: False)
     judging = dataclasses.replace(JUDGING, **changes)
     comet: Any = FakeComet(scores)
     return Judge(model, None, PROMPTER, SEGMENTS, judging, comet, {}, folder)
@@ -132,6 +134,43 @@ def test_a_judge_does_not_go_on_from_a_damaged_checkpoint(monkeypatch, tmp_path,
     assert (again.epochs, again.hyps, (tmp_path / "again").exists()) == ([], [], False)
 
 
+ROW = '{"epoch": 1, "loss": 1.0, "chrf": 2.0, "comet_fake": 0.3}'
+
+
+def rewrite(content):
+    return lambda folder: (folder / "judge.json").write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (rewrite("[]"), "judge.json: must hold an object"),
+        (rewrite("{}"), "judge.json: epochs: missing"),
+        (rewrite('{"epochs": "x", "hyps": []}'), "judge.json: epochs: must be a list"),
+        (rewrite(f'{{"epochs": [{ROW}], "hyps": [1]}}'), r"judge.json: hyps\[0\]: must be text"),
+        (rewrite(f'{{"epochs": [{ROW}], "hyps": ["x"]}}'), "judge.json: hyps: must be one of each development segment"),
+        (
+            rewrite(f'{{"epochs": [{ROW.replace("fake", "other")}], "hyps": []}}'),
+            r"judge.json: epochs\[0\].comet_fake: missing",
+        ),
+        (lambda folder: shutil.rmtree(folder / "best"), "provenance.json: does not name best/adapter_config.json"),
+    ],
+)
+def test_a_judge_does_not_go_on_from_what_no_judge_wrote(monkeypatch, tmp_path, spoil, message):
+    first = judged(monkeypatch, FakeModel(), [0.3], tmp_path / "out")
+    assert first(1, 1.0)
+    folder = tmp_path / "step-3"
+    folder.mkdir()
+    first.write(folder)
+    spoil(folder)
+    (folder / "provenance.json").unlink()
+    write_json(folder / "provenance.json", {"files": digests(folder)})
+    again = judged(monkeypatch, FakeModel(), [], tmp_path / "again")
+    with pytest.raises(InputError, match=f"^{folder}/{message}.*; remove {folder} and run `dvc repro`$"):
+        again.read(folder)
+    assert (again.epochs, again.hyps, (tmp_path / "again").exists()) == ([], [], False)
+
+
 @pytest.mark.parametrize("content", [None, "{}", "[]", '{"files": {}}'])
 def test_a_checkpoint_without_digests_is_nothing_to_go_on_from(monkeypatch, tmp_path, content):
     judge = judged(monkeypatch, FakeModel(), [], tmp_path / "out")
@@ -203,6 +242,26 @@ def test_an_epoch_that_is_judged_draws_no_random_number(real):
     seed()
     real(3, 1.0)
     assert numbers() == expected
+
+
+@pytest.mark.parametrize(
+    ("direction", "loss", "weight", "place"),
+    [
+        ("forward", 1.0, math.nan, "finetune"),
+        ("reverse", 1.0, -math.inf, "reverse.finetune"),
+        ("forward", math.nan, 0.0, "finetune"),
+    ],
+)
+def test_a_training_that_diverged_is_told(tmp_path, direction, loss, weight, place):
+    base, tokenizer = load_base(tiny.save_gemma(tmp_path / "base"), "float32")
+    model = adapt(base, tiny.LORA)
+    judging = dataclasses.replace(JUDGING, select_by="chrf", direction=direction)
+    judge = Judge(model, tokenizer, PROMPTER, SEGMENTS, judging, None, {"revision": "base"}, tmp_path / "out")
+    with torch.no_grad():
+        next(weights for name, weights in model.named_parameters() if "lora_B" in name)[0, 0] = weight
+    with pytest.raises(InputError, match=rf"^params.yaml: {place}.learning_rate: .* in epoch 2, .*; lower it$"):
+        judge(2, loss)
+    assert (judge.epochs, (tmp_path / "out").exists()) == ([], False)
 
 
 def test_an_adapter_that_has_changed_translates_anew(monkeypatch, tmp_path, capsys):

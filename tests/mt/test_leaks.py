@@ -200,14 +200,21 @@ def test_finds_in_every_test_set_what_comparing_every_pair_finds(
     detector = Detector(testsets, nearness)
     for text in texts:
         found, wanted = detector.matches(text), compared(text, testsets, nearness)
-        assert found.keys() == wanted.keys()
-        assert {name for name in found if found[name].kind == "same"} == {n for n in wanted if wanted[n] == "same"}
+        assert {name: match.kind for name, match in found.items()} == wanted
         for name, match in found.items():
             assert {match.test_id: match.test_text}.items() <= {
                 (segment["id"], segment[match.test_side]) for segment in testsets[name]
             }
             one = {"id": "", "src": match.test_text, "tgt": match.test_text}
             assert compared(text, {name: [one]}, nearness) == {name: match.kind}
+
+
+def test_the_worst_match_counts_wherever_it_stands() -> None:
+    near = "The quick brown fox jumped over the lazy dogs near the old mill at noon."
+    pairs = [{"id": "short", "src": "over the lazy dogs", "tgt": "あ"}, {"id": "near", "src": near, "tgt": "い"}]
+    for order in (pairs, pairs[::-1]):
+        match = Detector({"t": order}, NEARNESS).matches(near.replace("noon", "dusk"))["t"]
+        assert (match.kind, match.test_id) == ("near", "near")
 
 
 def rows(audit: Audit) -> list[tuple[Any, ...]]:

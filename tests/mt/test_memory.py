@@ -215,6 +215,19 @@ def test_a_place_that_cannot_be_written(tmp_path):
         Memory(tmp_path / ".cache" / "translations.sqlite", FACTS)
 
 
+@pytest.mark.parametrize("name", ["translations.sqlite-journal", "translations.sqlite-wal"])
+def test_what_waiting_does_not_mend_is_told_at_once(path, name):
+    with closing(Memory(path, FACTS)):
+        pass
+    if name.endswith("journal"):
+        path.write_bytes(b"")
+    path.with_name(name).mkdir()
+    began = time.monotonic()
+    with pytest.raises(InputError, match=f"{path}: .*; where the disk is full or locked mend that"):
+        Memory(path, FACTS)
+    assert time.monotonic() - began < 10
+
+
 def test_origins_tell_what_there_is(path):
     assert origins(path) == []
     with closing(Memory(path, FACTS)) as memory:

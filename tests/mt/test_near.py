@@ -89,4 +89,6 @@ def test_agrees_with_comparing_every_pair(texts: list[str], query: str, n: int, 
     found = Index(n, tenths / 10 - 1e-9, 0.8 - 1e-9, floor)
     for number, text in enumerate(texts):
         found.add(str(number), text)
-    assert found.find(query) == next((str(i) for i, text in enumerate(texts) if near(text)), None)
+    wanted = [str(i) for i, text in enumerate(texts) if near(text)]
+    assert found.find_all(query) == wanted
+    assert found.find(query) == (wanted[0] if wanted else None)

@@ -166,7 +166,6 @@ def test_numbers_of_yaml_1_2(file: Path, written: str, read: float) -> None:
         pytest.param({"rate": ".inf"}, "rate: must be a number, such as 0.00005, not inf", id="float: infinite"),
         pytest.param({"name": "7"}, "name: must be text, not 7", id="text: number"),
         pytest.param({"name": "null"}, "name: must be text, not None", id="text: null"),
-        pytest.param({"name": "2001-02-03"}, "name: must be text, not datetime.date(2001, 2, 3)", id="text: date"),
         pytest.param({"whole": "1"}, "whole: must be true or false, not 1", id="boolean: number"),
         pytest.param({"whole": "yes"}, "whole: must be true or false, not the text 'yes'", id="boolean: yes"),
         pytest.param({"kind": "best"}, "kind: 'best' is not one of greedy, beam", id="choice: unknown"),
@@ -190,6 +189,21 @@ def test_numbers_of_yaml_1_2(file: Path, written: str, read: float) -> None:
 )
 def test_refuses_a_value(file: Path, changed: dict[str, str], expected: str) -> None:
     assert message(Params, file, score(**changed)) == f"params.yaml: score.{expected}"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("2001-02-03", "datetime.date(2001, 2, 3)"),
+        ("!!set {a}", "{'a'}"),
+        ("!!binary aGk=", "b'hi'"),
+        ("!!timestamp 2001-02-03 04:05:06", "datetime.datetime(2001, 2, 3, 4, 5, 6)"),
+    ],
+)
+def test_refuses_what_dvc_yaml_has_no_place_for_wherever_it_stands(file: Path, written: str, shown: str) -> None:
+    wanted = "must be text, a number, true, false or null; put text in quotes"
+    for text, key in ((score(name=written), "score.name"), (f"merge: [{{a: {written}}}]\n", "merge[0].a")):
+        assert message(Params, file, text).startswith(f"params.yaml: {key}: {wanted}, not {shown}")
 
 
 def test_refuses_a_number_beyond_floats(file: Path) -> None:

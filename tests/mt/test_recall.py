@@ -9,6 +9,7 @@ import torch
 import tiny
 from mt import decode, processes, recall
 from mt.decode import Decoding, translate
+from mt.errors import InputError
 from mt.lm import identity, load_base, mean_logprobs
 from mt.lora import adapt, save, state
 from mt.memory import Translation
@@ -187,15 +188,12 @@ def test_the_code_that_translates_counts(monkeypatch, tmp_path):
                 recall, "sha256", lambda path, name=name: "other" if path.stem == name else first["code"][path.stem]
             )
             assert facts(named, GREEDY) != first
-    used = {
-        path.split("/")[-1].removesuffix(".py")
-        for name in ("decode", "seq2seq")
-        for path in closure(f"stages/mt/{name}.py")
-    }
-    assert set(CODE) == used - NO_PART - {"__init__"} | {"seq2seq", "decode"}
+    ways = {"decode", "seq2seq", "lora"}  # lora: how the model is held whose translations judge an epoch
+    used = {path.split("/")[-1].removesuffix(".py") for name in ways for path in closure(f"stages/mt/{name}.py")}
+    assert set(CODE) == used - NO_PART - {"__init__"} | ways
 
 
-NO_PART = {"errors", "files", "loading", "memory", "processes", "recall", "segments", "values"}
+NO_PART = {"errors", "files", "memory", "processes", "recall", "segments", "values"}
 """Modules that translating uses, and that no translation follows from."""
 
 
@@ -246,3 +244,15 @@ def test_log_probabilities_are_kept_apart_from_translations(folder, loaded):
         assert scored == [2]
         assert found[:2] == pytest.approx(fresh[:2], abs=1e-5)
         assert found[2] == -0.1
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_log_probability_that_is_no_finite_number_is_told_and_not_kept(value):
+    with open_memory({}, GREEDY) as memory:
+        assert memory
+        with pytest.raises(InputError, match=f"the log-probability {value}, which is no finite number"):
+            recalled_numbers(memory, ["a"], [9], 9, lambda rows: [float(value)])
+        assert recalled_numbers(memory, ["a"], [9], 9, lambda rows: [-0.1]) == [-0.1]
+        memory.keep(["log-probability\0b"], [Translation(value, cut=False)])
+        with pytest.raises(InputError, match=rf"is damaged \({value} is no finite number\); remove it"):
+            recalled_numbers(memory, ["b"], [9], 9, lambda rows: [-0.1])

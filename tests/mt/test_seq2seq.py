@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import shutil
 from contextlib import nullcontext
 
@@ -105,6 +106,12 @@ def test_logprobs_are_those_of_each_text_alone(folder, loaded):
             spread = logits[:, kept].log_softmax(-1)
             steps = [float(spread[i, kept.index(token)]) for i, token in enumerate(labels[0].tolist())]
             assert value == pytest.approx(sum(steps) / len(steps), abs=1e-4)
+
+
+def test_a_source_that_spells_padding_is_text_and_has_a_probability(folder):
+    model = Seq2Seq(folder, "float32", GREEDY)
+    found = model.logprobs(SEGMENTS[:2], ["The cat <pad> sat.", "<pad>"])
+    assert all(map(math.isfinite, found))
 
 
 def test_no_segments(folder):
