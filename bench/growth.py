@@ -9,11 +9,9 @@ so that imports are not counted again and again.
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +31,6 @@ from record import host  # noqa: E402
 LEAST = 5_000
 SIZES = (10_000, 100_000, 1_000_000)
 TESTS = 200
-MIB = 1 << 20
 FILTERED = {"src_chars": 30, "length_ratio": 0.5, "repetition": 0.0, "logprob": -1.0, "copy": 0.0, "echo": 0.0}
 """A segment's scores; those that are not here are 1. None of them is dropped for one."""
 
@@ -65,14 +62,10 @@ def cost(words: Sequence[str]) -> Cost:
     Raises:
         InputError: it failed.
     """
-    begin = time.perf_counter()
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise InputError(f"{' '.join(words)} ended with {process.returncode}; run it to see why")
-    peak = used.ru_maxrss * 1024 / MIB
-    return Cost(time.perf_counter() - begin, used.ru_utime + used.ru_stime, peak)
+    done = subprocess.run([sys.executable, str(ROOT / "bench/cost_of.py"), *words], cwd=ROOT, stdout=subprocess.PIPE)
+    if done.returncode:
+        raise InputError(f"{' '.join(words)} ended with {done.returncode}; run it to see why")
+    return Cost(**json.loads(done.stdout))
 
 
 class Stages:
@@ -95,25 +88,25 @@ class Stages:
     def _commands(self) -> Iterator[tuple[str, list[str]]]:
         folder = self._folder
         write_segments(folder / "raw/parallel.jsonl", self._made)
-        outs = ("train", "dev", "mono", "mono-refs", "comet", "pool", "counts")
-        flags = [word for out in outs for word in (f"--{out}", f"{folder}/prepared/{out}.jsonl")]
+        splits = ("train", "dev", "mono", "mono-refs", "comet", "pool", "counts")
+        flags = [word for out in splits for word in (f"--{out}", f"{folder}/prepared/{out}.jsonl")]
         yield "prepare", self._stage("prepare", "--raw", "raw", "--tests", "prepared/tests", extra=flags)
         words = [sys.executable, str(ROOT / "bench/features_of.py"), str(folder / "raw/parallel.jsonl")]
         yield "text features", words
         scores = {name: FILTERED.get(name, 1.0) for name in FEATURES}
         write_segments(folder / "scored.jsonl", ({**one, "scores": scores, "oracle": {}} for one in self._made))
-        paths = ("--scored", "scored.jsonl", "--tests", "tests", "--out", "kept.jsonl", "--counts", "filter.json")
-        yield "filter", self._stage("filter", *paths)
+        outs = ("--out", "kept.jsonl", "--counts", "filter.json")
+        yield "filter", self._stage("filter", "--scored", "scored.jsonl", "--tests", "tests", *outs)
         write_segments(folder / "genuine.jsonl", [{**one, "id": f"genuine {one['id']}"} for one in self._made[:LEAST]])
-        paths = ("--genuine", "genuine.jsonl", "--synthetic", "scored.jsonl", "--out", "train/ft_bt.jsonl")
-        yield "merge", self._stage("merge", "--at", "system=systems.ft_bt", *paths)
+        files = ("--genuine", "genuine.jsonl", "--synthetic", "scored.jsonl", "--out", "train/ft_bt.jsonl")
+        yield "merge", self._stage("merge", "--at", "system=systems.ft_bt", *files)
         for name in ("train", "dev", "mono", "comet"):
             write_segments(folder / f"{name}.jsonl", self._made[:1])
         write_segments(folder / "train/ft_bt.jsonl", self._made[:1])
-        paths = ("--metrics", "leaks.json", "--found", "found.jsonl", "--tests", "tests", "--systems", "train")
+        folders = ("--metrics", "leaks.json", "--found", "found.jsonl", "--tests", "tests", "--systems", "train")
         pairs = [word for name in ("train", "dev", "mono", "comet") for word in (f"--{name}", f"{name}.jsonl")]
         rewrite(self._params, {"leakage.max_share": 1.0})
-        yield "leakage", self._stage("leakage", *paths, *pairs, "--pool", "raw/parallel.jsonl")
+        yield "leakage", self._stage("leakage", *folders, *pairs, "--pool", "raw/parallel.jsonl")
 
     def _stage(self, name: str, *words: str, extra: Sequence[str] = ()) -> list[str]:
         command = [sys.executable, str(ROOT / f"stages/{name}.py"), "--params", str(self._params)]
@@ -137,7 +130,7 @@ def compared(found: dict[int, dict[str, Cost]]) -> list[dict[str, Any]]:
             if number > LEAST:
                 more = number - LEAST
                 row["us_a_segment"] = 1e6 * (one.cpu_seconds - least[name].cpu_seconds) / more
-                row["bytes_a_segment"] = MIB * (one.peak_mib - least[name].peak_mib) / more
+                row["kib_a_segment"] = 1024 * (one.peak_mib - least[name].peak_mib) / more
             rows.append(row)
     return rows
 

@@ -267,17 +267,34 @@ def undisturbed(files, tmp_path_factory):
 def test_a_training_that_was_killed_ends_as_if_it_had_not_been(
     files, undisturbed, tmp_path, save_steps, step, written, goes_on
 ):
-    script = tmp_path / "cut_off.py"
-    script.write_text(CUT_OFF)
-    paths = placed(files, tmp_path, "short.jsonl")
-    killed = launched(files, tmp_path, script, (step, written), paths=paths, finetune__save_steps=save_steps)
-    assert killed.returncode == -signal.SIGKILL
-    assert not paths.out.exists()
-    done = launched(files, tmp_path, paths=paths, finetune__save_steps=save_steps)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"going on from the checkpoint after step {goes_on} of 9") == 1
+    cut_off(files, tmp_path, (step, written), goes_on, finetune__save_steps=save_steps)
     for name in ("out", "history"):
         assert tree(tmp_path / name) == tree(undisturbed / name)
+
+
+@pytest.mark.slow
+def test_in_bfloat16_too(files, tmp_path):
+    changes = {"finetune__save_steps": 2, "finetune__precision": "bfloat16", "finetune__weights": "bfloat16"}
+    whole = tmp_path / "whole"
+    done = launched(files, whole, paths=placed(files, whole, "short.jsonl"), **changes)
+    assert done.returncode == 0, done.stderr
+    cut_off(files, tmp_path / "cut", (4, "whole"), 4, **changes)
+    for name in ("out", "history"):
+        assert tree(tmp_path / "cut" / name) == tree(whole / name)
+
+
+def cut_off(files, place, killed_at, goes_on, **changes):
+    """Train, killed at a step, and then let it go on to its end."""
+    place.mkdir(exist_ok=True)
+    script = place / "cut_off.py"
+    script.write_text(CUT_OFF)
+    paths = placed(files, place, "short.jsonl")
+    killed = launched(files, place, script, killed_at, paths=paths, **changes)
+    assert killed.returncode == -signal.SIGKILL
+    assert not paths.out.exists()
+    done = launched(files, place, paths=paths, **changes)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"going on from the checkpoint after step {goes_on} of 9") == 1
 
 
 @pytest.mark.slow

@@ -52,6 +52,19 @@ def test_the_loss_is_the_mean_over_target_tokens(loaded, tmp_path):
     assert float(loss.detach()) == pytest.approx(total / count, rel=1e-5)
 
 
+def test_logits_are_computed_for_targets_alone(loaded, tmp_path):
+    """As a count, which no load of the machine changes: of all that training costs, it is the most."""
+    model, tokenizer = loaded
+    built, data = made(loaded, tmp_path, lambda epoch, loss: True)
+    read: list[int] = []
+    model.get_output_embeddings().register_forward_hook(lambda _, __, logits: read.append(len(logits.flatten(0, -2))))
+    blanks = [blank(tokenizer.pad_token_id)] * 2
+    built.compute_loss(model, on(model, collate([*data, *blanks], pad=0)))
+    assert read == [sum(row["target_tokens"] for row in data)]
+    built.compute_loss(model, on(model, collate(blanks, pad=0)), num_items_in_batch=torch.tensor(1)).backward()
+    assert read[1:] == [0]
+
+
 def test_micro_batches_give_the_loss_and_weights_of_the_whole_batch(tmp_path):
     curves = []
     for micro in (4, 1):

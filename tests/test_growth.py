@@ -1,0 +1,56 @@
+"""bench/growth.py: what it makes and measures, and its table; and how stages grow at sizes that take a moment."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+import growth
+from growth import LEAST, Cost, compared, cost, noisy
+from mt.errors import InputError
+
+CORPUS = [
+    {"id": "1", "src": "The cat sat.", "tgt": "猫が座っています。"},
+    {"id": "2", "src": "It rains.", "tgt": "雨が降っています。"},
+]
+
+
+def test_segments_are_made_anew_and_the_same_each_time():
+    made = list(noisy(CORPUS, 50, seed=1))
+    assert made == list(noisy(CORPUS, 50, seed=1))
+    assert len({one["id"] for one in made}) == 50
+    assert len({(one["src"], one["tgt"]) for one in made}) > 20
+    assert all(one["src"].strip() and one["tgt"].strip() for one in made)
+
+
+def test_memory_is_that_of_the_command_and_not_of_who_starts_it():
+    held = b"x" * (256 << 20)
+    found = cost([sys.executable, "-c", "pass"])
+    assert found.peak_mib < 100, len(held)
+    assert cost([sys.executable, "-c", "x = b'x' * (256 << 20)"]).peak_mib > 256
+
+
+def test_a_command_that_fails_is_told():
+    with pytest.raises(InputError, match="ended with 3"):
+        cost([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_what_a_segment_costs_is_beyond_the_least_size():
+    small = Cost(seconds=2.0, cpu_seconds=1.0, peak_mib=100.0)
+    large = replace(small, cpu_seconds=3.0, peak_mib=200.0)
+    rows = compared({LEAST: {"prepare": small}, LEAST + 1_000: {"prepare": large}})
+    assert rows[0] == {"stage": "prepare", "segments": LEAST, **vars(small)}
+    assert (rows[1]["us_a_segment"], rows[1]["kib_a_segment"]) == (2_000.0, 102.4)
+
+
+@pytest.mark.slow
+def test_twice_the_segments_take_no_more_than_thrice_as_long(tmp_path):
+    """As a ratio of the processors' seconds, which other work on the machine changes little."""
+    corpus = [
+        {"id": str(i), "src": f"The cat {i} sat on hat {i * 7}.", "tgt": f"{i}匹の猫が{i * 7}番の帽子に座る。"}
+        for i in range(20_000)
+    ]
+    found = {size: growth.measured(corpus, size) for size in (LEAST, 2 * LEAST, 4 * LEAST)}
+    for name in found[LEAST]:
+        first, second, third = (found[size][name].cpu_seconds for size in sorted(found))
+        assert third - second <= 3 * max(second - first, 0.1), name
