@@ -2,7 +2,7 @@
 
 Each does it as its documentation shows: `generate` in batches of 32 in the order of the test set, padded on the left,
 in float32; llama.cpp one prompt at a time, on the GGUF from which the base model was made, which it holds in four bits,
-so it is there for the base model alone. Ours decodes with the precision of params.yaml, and in float32.
+so it is there for the base model alone. Ours decodes in float32, and in bfloat16 as well.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,26 +17,25 @@ from fetch_models import Params as Source
 from fetch_models import join
 from mt.archives import user_cache
 from mt.decode import Decoding, translate
-from mt.lm import line_ends, load_adapted, load_base
+from mt.lm import Precision, line_ends, load_adapted, load_base
 from mt.params import load
 from mt.prompt import FORWARD, Languages, Prompt, Prompter, examples
 from mt.quality import chrf
 from mt.segments import Segment, read_segments
-from translate import Translate
 
 GENERATE_BATCH = 32
 THREADS = 2
 CONTEXT = 2048
+PRECISIONS: tuple[Precision, Precision] = ("float32", "bfloat16")
 STRATEGIES = {"greedy": 1, "beam 3": 3}
 
 
 @dataclass(frozen=True)
 class Params:
-    """What of params.yaml a prompt is made with, and in which precision is translated."""
+    """What of params.yaml a prompt is made with."""
 
     languages: Languages
     prompt: Prompt
-    translate: Translate
 
 
 @dataclass
@@ -45,7 +44,7 @@ class Work:
 
     what: str
     model: Any
-    fast: Any
+    half: Any
     tokenizer: Any
     prompter: Prompter
     segments: list[Segment]
@@ -56,8 +55,8 @@ class Work:
     def contenders(self) -> dict[str, Callable[[], None]]:
         """Name → what it does in one turn."""
         ways: dict[str, Callable[[], list[str]]] = {
-            "ours": partial(self._ours, self.fast),
-            "ours, float32": partial(self._ours, self.model),
+            "ours": partial(self._ours, self.model),
+            "ours, bfloat16": partial(self._ours, self.half),
             "generate": self._generate,
         }
         if self.llama is not None:
@@ -70,8 +69,8 @@ class Work:
         return {name: chrf(hyps, refs).value for name, hyps in self.hyps.items()}
 
     def agreed(self) -> dict[str, int]:
-        """How many translations of ours in float32 are those of `generate`, which computes in batches of other rows."""
-        same = sum(a == b for a, b in zip(self.hyps["ours, float32"], self.hyps["generate"], strict=True))
+        """How many translations of ours are those of `generate`, which computes in batches of other rows."""
+        same = sum(a == b for a, b in zip(self.hyps["ours"], self.hyps["generate"], strict=True))
         return {"segments": len(self.segments), "same_as_generate": same}
 
     def _keep(self, name: str, way: Callable[[], list[str]]) -> None:
@@ -129,14 +128,14 @@ def works(root: Path, segments: int) -> Iterator[Work]:
     for system in ("baseline", "ft"):
         shots = examples(train, params.prompt.shots, "prompt.shots") if system == "baseline" else []
         prompter = Prompter(params.prompt.template, params.languages, FORWARD, shots)
-        (model, tokenizer), (fast, _) = (
+        (model, tokenizer), (half, _) = (
             load_adapted(base, adapter, precision) if system == "ft" else load_base(base, precision)
-            for precision in ("float32", params.translate.precision)
+            for precision in PRECISIONS
         )
         for name, beams in STRATEGIES.items():
             decoding = Decoding("beam" if beams > 1 else "greedy", beams, 1.0, 1.0, 1, 96, 3.0, 8, 16384)
             llama = llama_of(root) if system == "baseline" and beams == 1 else None
-            yield Work(f"{system}, {name}", model, fast, tokenizer, prompter, test, decoding, llama)
+            yield Work(f"{system}, {name}", model, half, tokenizer, prompter, test, decoding, llama)
 
 
 def llama_of(root: Path) -> Any:
