@@ -72,11 +72,11 @@ class Stages:
     """The stages on `number` segments, in a folder of their own."""
 
     def __init__(self, folder: Path, corpus: Sequence[Segment], number: int) -> None:
-        self._folder, self._number = folder, number
+        self._folder = folder
         self._made = list(noisy(corpus, number, seed=number))
         self._params = folder / "params.yaml"
         self._params.write_bytes((ROOT / "presets/embedded.yaml").read_bytes())
-        rewrite(self._params, {"merge.ratio": number / LEAST, "testsets": ["tatoeba"]})
+        rewrite(self._params, {"merge.ratio": number / LEAST, "testsets": ["tatoeba"], "leakage.max_share": 1.0})
         for name in ("raw/tests", "tests", "train"):
             (folder / name).mkdir(parents=True)
         write_segments(folder / "tests/tatoeba.jsonl", noisy(corpus, TESTS, seed=0))
@@ -89,8 +89,8 @@ class Stages:
         folder = self._folder
         write_segments(folder / "raw/parallel.jsonl", self._made)
         splits = ("train", "dev", "mono", "mono-refs", "comet", "pool", "counts")
-        flags = [word for out in splits for word in (f"--{out}", f"{folder}/prepared/{out}.jsonl")]
-        yield "prepare", self._stage("prepare", "--raw", "raw", "--tests", "prepared/tests", extra=flags)
+        flags = [word for out in splits for word in (f"--{out}", f"prepared/{out}.jsonl")]
+        yield "prepare", self._stage("prepare", "--raw", "raw", "--tests", "prepared/tests", *flags)
         words = [sys.executable, str(ROOT / "bench/features_of.py"), str(folder / "raw/parallel.jsonl")]
         yield "text features", words
         scores = {name: FILTERED.get(name, 1.0) for name in FEATURES}
@@ -100,18 +100,20 @@ class Stages:
         write_segments(folder / "genuine.jsonl", [{**one, "id": f"genuine {one['id']}"} for one in self._made[:LEAST]])
         files = ("--genuine", "genuine.jsonl", "--synthetic", "scored.jsonl", "--out", "train/ft_bt.jsonl")
         yield "merge", self._stage("merge", "--at", "system=systems.ft_bt", *files)
-        for name in ("train", "dev", "mono", "comet"):
+        small = ("train", "dev", "mono", "comet")
+        for name in small:
             write_segments(folder / f"{name}.jsonl", self._made[:1])
         write_segments(folder / "train/ft_bt.jsonl", self._made[:1])
         folders = ("--metrics", "leaks.json", "--found", "found.jsonl", "--tests", "tests", "--systems", "train")
-        pairs = [word for name in ("train", "dev", "mono", "comet") for word in (f"--{name}", f"{name}.jsonl")]
-        rewrite(self._params, {"leakage.max_share": 1.0})
+        pairs = [word for name in small for word in (f"--{name}", f"{name}.jsonl")]
         yield "leakage", self._stage("leakage", *folders, *pairs, "--pool", "raw/parallel.jsonl")
 
-    def _stage(self, name: str, *words: str, extra: Sequence[str] = ()) -> list[str]:
+    def _stage(self, name: str, *words: str) -> list[str]:
         command = [sys.executable, str(ROOT / f"stages/{name}.py"), "--params", str(self._params)]
-        at = [word if word.startswith("--") or "=" in word else str(self._folder / word) for word in words]
-        return [*command, *at, *extra]
+        return [
+            *command,
+            *(word if word.startswith("--") or "=" in word else str(self._folder / word) for word in words),
+        ]
 
 
 def measured(corpus: Sequence[Segment], number: int) -> dict[str, Cost]:

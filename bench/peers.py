@@ -19,20 +19,18 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "stages"))
 
 import decoding_peers  # noqa: E402 (stages/ must be found first)
-import training_peers  # noqa: E402
 from mt.errors import InputError  # noqa: E402
 from mt.files import write_json  # noqa: E402
 from record import host  # noqa: E402
 from timing import seconds  # noqa: E402
+from training_peers import OURS, TRAINER, WHOLE, contenders  # noqa: E402
 
-OURS = "ours"
 
-
-def in_turns(contenders: Mapping[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
+def in_turns(doing: Mapping[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
     """Seconds of each contender in each turn, after one turn to warm up."""
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    found: dict[str, list[float]] = {name: [] for name in doing}
     for turn in range(turns + 1):
-        for name, do in contenders.items():
+        for name, do in doing.items():
             took = seconds(do, warm=0, repeats=1, inner=1)
             if turn:
                 found[name].append(took)
@@ -65,13 +63,13 @@ def decoding(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def training(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One figure; target tokens a second, and the losses of the first training."""
-    made = training_peers.contenders(ROOT, asked.rows)
+    made = contenders(ROOT, asked.rows)
     took = in_turns(made, asked.turns)
     losses = {name: one.losses for name, one in made.items()}
-    pairs = zip(losses[training_peers.WHOLE], losses[training_peers.TRAINER], strict=True)
+    pairs = zip(losses[WHOLE], losses[TRAINER], strict=True)
     yield {
         "work": f"training, {asked.rows} pairs",
-        "contenders": compared(took, made[training_peers.OURS].target_tokens),
+        "contenders": compared(took, made[OURS].target_tokens),
         "losses": losses,
         "loss_apart": max(abs(a - b) for a, b in pairs),
     }

@@ -7,6 +7,7 @@ do by themselves; SFTTrainer also has an end of sequence in its targets, which a
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -24,11 +25,12 @@ from mt.lm import load_base
 from mt.lora import adapt, load_frozen
 from mt.params import load
 from mt.prompt import FORWARD, Prompter
-from mt.rows import Order, examples
+from mt.rows import IGNORED, Order, examples
 from mt.segments import Segment, read_segments
 from mt.tally import Tally
 from mt.training import trainer
 from record import on_gpu
+from training_rate import go_on, nothing
 
 OURS, WHOLE, TRAINER, TRL = NAMES = ("ours", "ours, full vocabulary, float32", "Trainer", "SFTTrainer")
 
@@ -69,8 +71,8 @@ class Contender:
 
 
 def serve(name: str, root: Path, rows: int, pipe: Connection) -> None:
-    """What a contender's process does: say how many target tokens there are, then train at every word."""
-    with TemporaryDirectory() as folder:
+    """What a contender's process does: say how many target tokens there are, then train at each word."""
+    with TemporaryDirectory() as folder, suppress(EOFError):
         study = Study(root, rows, Path(folder))
         made = study.trainer(name)
         pipe.send(study.target_tokens)
@@ -99,14 +101,13 @@ class Study:
     def trainer(self, name: str) -> Any:
         """The Trainer of a contender."""
         settings = self.params.finetune
-        match name:
-            case "ours":
-                return self._ours(self._base, settings)
-            case "ours, full vocabulary, float32":
-                return self._ours(self._source, replace(settings, weights="float32", precision="float32"))
-            case "Trainer":
-                return self._trainer()
-        return self._trl()
+        made = {
+            OURS: lambda: self._ours(self._base, settings),
+            WHOLE: lambda: self._ours(self._source, replace(settings, weights="float32", precision="float32")),
+            TRAINER: self._trainer,
+            TRL: self._trl,
+        }
+        return made[name]()
 
     def _ours(self, base: Path, settings: Any) -> Any:
         model, tokenizer = load_frozen(base, settings.weights, settings.precision)
@@ -129,7 +130,7 @@ class Study:
         data = [
             {
                 "input_ids": row["input_ids"],
-                "labels": [-100] * (len(row["input_ids"]) - row["target_tokens"])
+                "labels": [IGNORED] * (len(row["input_ids"]) - row["target_tokens"])
                 + row["input_ids"][-row["target_tokens"] :],
             }
             for row in rows
@@ -146,9 +147,8 @@ class Study:
         from trl import SFTConfig, SFTTrainer
 
         model, tokenizer = load_base(self._source, "float32")
-        model.base_model_prefix = (
-            "model"  # of Gemma 3 in transformers 4.57 it is another, and TRL 1.16 ends in an error
-        )
+        # Gemma 3 has another prefix in transformers 4.57, with which TRL 1.16 ends in an error.
+        model.base_model_prefix = "model"
         rows = [self._completion(segment) for segment in self._segments]
         lora = self.params.lora
         return in_order(SFTTrainer, self._order(self._rows(tokenizer)))(
@@ -206,12 +206,3 @@ def in_order(kind: type, order: Order) -> type:
             return order
 
     return InOrder
-
-
-def go_on(*_: object) -> bool:
-    """The judgement of an epoch."""
-    return True
-
-
-def nothing(step: int) -> None:
-    """What is done after a checkpoint; none is written."""
