@@ -2,7 +2,7 @@
 
 Each does it as its documentation shows: `generate` in batches of 32 in the order of the test set, padded on the left,
 in float32; llama.cpp one prompt at a time, on the GGUF from which the base model was made, which it holds in four bits,
-so it is there for the base model alone. Ours decodes in float32, and in bfloat16 as well.
+so it is there for the base model alone. Ours decodes in float32, and in BF32 as well (mt/bf32.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ from mt.segments import Segment, read_segments
 GENERATE_BATCH = 32
 THREADS = 2
 CONTEXT = 2048
-PRECISIONS: tuple[Precision, Precision] = ("float32", "bfloat16")
+PRECISIONS: tuple[Precision, Precision] = ("float32", "bf32")
 STRATEGIES = {"greedy": 1, "beam 3": 3}
 
 
@@ -44,7 +44,7 @@ class Work:
 
     what: str
     model: Any
-    half: Any
+    bf32: Any
     tokenizer: Any
     prompter: Prompter
     segments: list[Segment]
@@ -56,7 +56,7 @@ class Work:
         """Name → what it does in one turn."""
         ways: dict[str, Callable[[], list[str]]] = {
             "ours": partial(self._ours, self.model),
-            "ours, bfloat16": partial(self._ours, self.half),
+            "ours, bf32": partial(self._ours, self.bf32),
             "generate": self._generate,
         }
         if self.llama is not None:
@@ -128,14 +128,14 @@ def works(root: Path, segments: int) -> Iterator[Work]:
     for system in ("baseline", "ft"):
         shots = examples(train, params.prompt.shots, "prompt.shots") if system == "baseline" else []
         prompter = Prompter(params.prompt.template, params.languages, FORWARD, shots)
-        (model, tokenizer), (half, _) = (
+        (model, tokenizer), (bf32, _) = (
             load_adapted(base, adapter, precision) if system == "ft" else load_base(base, precision)
             for precision in PRECISIONS
         )
         for name, beams in STRATEGIES.items():
             decoding = Decoding("beam" if beams > 1 else "greedy", beams, 1.0, 1.0, 1, 96, 3.0, 8, 16384)
             llama = llama_of(root) if system == "baseline" and beams == 1 else None
-            yield Work(f"{system}, {name}", model, half, tokenizer, prompter, test, decoding, llama)
+            yield Work(f"{system}, {name}", model, bf32, tokenizer, prompter, test, decoding, llama)
 
 
 def llama_of(root: Path) -> Any:

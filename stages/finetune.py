@@ -58,6 +58,8 @@ class Finetune(Schedule, Judging):
         Judging.__post_init__(self)
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.precision == "bf32" and self.weights != "float32":
+            raise ValueError(f"precision bf32 needs weights float32, not {self.weights}")
         if not self.epochs and self.direction == "forward":
             raise ValueError("epochs must be at least 1, not 0; the reverse model alone may go without")
 
@@ -121,7 +123,6 @@ def leave_untrained(paths: Paths, params: Finetune) -> None:
 
 @one_voice()
 def run(paths: Paths, params: Params) -> None:
-    from peft.helpers import disable_input_dtype_casting
     from transformers import set_seed
 
     settings = params.finetune
@@ -154,9 +155,7 @@ def run(paths: Paths, params: Params) -> None:
         )
         planned = made.order.steps * settings.epochs
         last = last_checkpoint(kept, judge, planned)
-        # Autocast would cast what it casts to float32, the adapter's type, straight back.
-        with disable_input_dtype_casting(model, active=settings.precision != "float32"):
-            made.train(resume_from_checkpoint=last)
+        made.train(resume_from_checkpoint=last)
         if is_main():
             log.mkdir()
             facts = {"steps": made.state.global_step, "planned_steps": planned, "notes": notes(settings, planned)}

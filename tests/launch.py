@@ -11,13 +11,15 @@ from clone import preset
 from pipeline import ROOT
 
 STAGES = ROOT / "stages"
+TRANSLATING = ("reverse.finetune", "backtranslate", "finetune", "translate")
+FLOAT32 = {f"{section}.precision": "float32" for section in TRANSLATING}
 
 
 def parameters(folder: Path, changes: Mapping[str, Any]) -> Path:
-    """Write params.yaml: the embedded preset with some keys changed (`finetune.epochs`)."""
+    """Write params.yaml: the embedded preset, in float32 on every machine, with some keys changed (`finetune.epochs`)."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "params.yaml"
-    file.write_text(preset("embedded", changes), encoding="utf-8")
+    file.write_text(preset("embedded", FLOAT32 | dict(changes)), encoding="utf-8")
     return file
 
 

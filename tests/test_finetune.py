@@ -144,6 +144,7 @@ def test_a_warm_up_that_never_ends_is_noted(warmup, steps, count):
         ({"patience": 0}, "patience must be at least 1"),
         ({"max_tokens": 0}, "max_tokens must be at least 1"),
         ({"save_steps": 0}, "save_steps must be at least 1"),
+        ({"precision": "bf32", "weights": "bfloat16"}, "bf32 needs weights float32, not bfloat16"),
     ],
 )
 def test_refused_settings(changes, message):
@@ -273,8 +274,9 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.slow
-def test_in_bfloat16_too(files, tmp_path):
-    changes = {"finetune__save_steps": 2, "finetune__precision": "bfloat16", "finetune__weights": "bfloat16"}
+@pytest.mark.parametrize(("precision", "weights"), [("bfloat16", "bfloat16"), ("bf32", "float32")])
+def test_in_other_precisions_too(files, tmp_path, precision, weights):
+    changes = {"finetune__save_steps": 2, "finetune__precision": precision, "finetune__weights": weights}
     whole = tmp_path / "whole"
     done = launched(files, whole, paths=placed(files, whole, "short.jsonl"), **changes)
     assert done.returncode == 0, done.stderr

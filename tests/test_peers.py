@@ -54,7 +54,7 @@ def tokens_read(model: Any, do: Any) -> int:
 def test_decoding_reads_fewer_tokens_than_generate(loaded, decoding, shots, most):
     one = work(loaded, decoding, shots)
     contenders = one.contenders()
-    assert list(contenders) == ["ours", "ours, bfloat16", "generate"]
+    assert list(contenders) == ["ours", "ours, bf32", "generate"]
     read = {name: tokens_read(one.model, do) for name, do in contenders.items()}
     assert read["ours"] <= most * read["generate"]
     if decoding is GREEDY:  # a beam that the limit ends ends otherwise where the limit is the batch's

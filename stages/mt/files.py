@@ -19,6 +19,7 @@ PARTIAL = ".partial"
 FULL_BELOW_BYTES = 1 << 20
 MAX_JSON_BYTES = 64 << 20
 """Of one JSON file, which takes several times as much memory."""
+_KNOWN: dict[tuple[Path, int, int, int], str] = {}
 
 
 def kept() -> Path:
@@ -148,11 +149,20 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of(path: Path) -> str:
+    """The file's SHA-256, computed once in this process for as long as the file stays as it is."""
+    state = path.stat()
+    key = (path.resolve(), state.st_ino, state.st_size, state.st_mtime_ns)
+    if key not in _KNOWN:
+        _KNOWN[key] = sha256(path)
+    return _KNOWN[key]
+
+
 def digests(path: Path) -> dict[str, str]:
     """SHA-256 of a file, or of every file of a folder, by the path inside it."""
     if not path.is_dir():
-        return {"": sha256(path)}
-    return {file.relative_to(path).as_posix(): sha256(file) for file in sorted(path.rglob("*")) if file.is_file()}
+        return {"": digest_of(path)}
+    return {file.relative_to(path).as_posix(): digest_of(file) for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 def _final(path: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mt.errors import InputError
-from mt.files import digests, read_object
+from mt.files import digest_of, digests, read_object
 from mt.loading import ADAPTER, SAFE, as_data, check_finite, check_names, check_weights, pretrained
 from mt.memory import Memory
 from mt.processes import device
@@ -17,9 +17,11 @@ from mt.recall import recalled_numbers
 if TYPE_CHECKING:
     import torch
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bf32", "bfloat16", "float16"]
+"""A type of torch, or see mt/bf32.py."""
 
 BLOCK_BYTES = 1 << 20
+DIGITS = 12
 ADAPTED = (ADAPTER, "adapter_model.safetensors")
 """Without the second, peft would open a pickle, or look for one on the hub."""
 
@@ -29,15 +31,16 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
 
     Args:
         base: a folder in Hugging Face form with weights in safetensors; nothing is fetched, and none of its code runs.
-        precision: the type of the weights.
+        precision: the type of the weights; with bf32, float32.
         quantization: how linear layers are held instead, as transformers' `quantization_config`; None for no other way.
 
     Raises:
         InputError: as `check_weights`, `as_data` and `pretrained`, or the tokenizer does not pad with a token of its
             own, so that padding would hide ends.
     """
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from mt.bf32 import multiply_in_bf32
 
     check_weights(base)
     place = device()
@@ -48,11 +51,28 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
             AutoModelForCausalLM,
             base,
             (),
-            dtype=getattr(torch, precision),
+            dtype=held(precision),
             quantization_config=quantization,
             device_map={"": place} if quantization or place.type != "cpu" else None,
         )
+    if precision == "bf32":
+        multiply_in_bf32(model)
     return model.eval(), tokenizer
+
+
+def held(precision: Precision) -> "torch.dtype":
+    """The type in which weights are held."""
+    import torch
+
+    kind: torch.dtype = getattr(torch, "float32" if precision == "bf32" else precision)
+    return kind
+
+
+def computed(precision: Precision) -> Precision:
+    """The precision that it comes to on this machine."""
+    from mt.bf32 import available
+
+    return "float32" if precision == "bf32" and not available() else precision
 
 
 def _check_padding(tokenizer: Any, base: Path) -> None:
@@ -107,11 +127,11 @@ def revision(base: Path, adapter: Path | None) -> str:
 
 
 def identity(base: Path, adapter: Path | None, precision: Precision) -> dict[str, Any]:
-    """All of a model that a translation follows from: the SHA-256 of every file, and the type of its weights."""
+    """All of a model that a translation follows from: the SHA-256 of every file, and the precision."""
     folders = {"base": base} | ({"adapter": adapter} if adapter else {})
     return {
         "revision": revision(base, adapter),
-        "precision": precision,
+        "precision": computed(precision),
         "files": {name: digests(folder) for name, folder in folders.items()},
     }
 
@@ -125,12 +145,14 @@ def digest(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise InputError(f"{folder}: holds no weights in safetensors; run `dvc repro` to make them")
+    if len(files) == 1:
+        return digest_of(files[0])[:DIGITS]
     whole = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
             while block := file.read(BLOCK_BYTES):
                 whole.update(block)
-    return whole.hexdigest()[:12]
+    return whole.hexdigest()[:DIGITS]
 
 
 def line_ends(tokenizer: Any) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mt.batched import out_of_memory
 from mt.errors import InputError
-from mt.files import read_object, sha256
+from mt.files import digest_of, read_object
 
 SAFE = {"local_files_only": True, "trust_remote_code": False}
 """For every `from_pretrained`; where it loads weights, it is called by `pretrained`."""
@@ -19,7 +19,6 @@ PROVENANCE = "provenance.json"
 ADAPTER = "adapter_config.json"
 SAID = 300
 """How many characters of what a library says are told."""
-_KNOWN: dict[tuple[Path, int, int, int], str] = {}
 
 
 def check_weights(folder: Path) -> None:
@@ -63,15 +62,10 @@ def read_provenance(folder: Path, texts: Collection[str], files: Collection[str]
 
 
 def _digest_of(path: Path) -> str | None:
-    """The SHA-256 of a file, computed once for as long as it stays as it is; None where it cannot be read."""
     try:
-        state = path.stat()
-        key = (path.resolve(), state.st_ino, state.st_size, state.st_mtime_ns)
-        if key not in _KNOWN and path.is_file():
-            _KNOWN[key] = sha256(path)
+        return digest_of(path) if path.is_file() else None
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
-    return _KNOWN.get(key)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mt.errors import InputError
 from mt.files import read_json, write_json
-from mt.lm import Precision, load_base
+from mt.lm import Precision, held, load_base
 
 Weights = Literal["float32", "bfloat16", "float16", "nf4"]
 
@@ -39,14 +39,13 @@ def load_frozen(base: Path, weights: Weights, precision: Precision) -> tuple[Any
     Args:
         base: its folder.
         weights: the type in which its weights are held; with nf4, layers other than the linear ones are in float32.
-        precision: the type in which a layer computes whose weights are held in nf4.
+        precision: the type in which a layer computes whose weights are held in nf4; or bf32, with weights in float32.
 
     Raises:
         InputError: as `load_base`, or nf4 is asked for without bitsandbytes.
     """
     if weights != "nf4":
-        return load_base(base, weights)
-    import torch
+        return load_base(base, precision if precision == "bf32" else weights)
     from peft import prepare_model_for_kbit_training
     from transformers import BitsAndBytesConfig
 
@@ -55,7 +54,7 @@ def load_frozen(base: Path, weights: Weights, precision: Precision) -> tuple[Any
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, precision),
+        bnb_4bit_compute_dtype=held(precision),
     )
     model, tokenizer = load_base(base, precision, four_bits)
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False), tokenizer
@@ -75,7 +74,10 @@ def adapt(model: Any, lora: Lora) -> Any:
     Raises:
         InputError: a target module is not in the model.
     """
+    import torch
     from peft import LoraConfig, get_peft_model
+
+    from mt.lora_linear import LoraLinear
 
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     if unknown := sorted(set(lora.target_modules) - names):
@@ -89,6 +91,8 @@ def adapt(model: Any, lora: Lora) -> Any:
         use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
+    if not lora.dora and model.device.type == "cpu" and all(one.dtype == torch.float32 for one in model.parameters()):
+        config._register_custom_module({torch.nn.Linear: LoraLinear})
     return get_peft_model(model, config, autocast_adapter_dtype=True)
 
 

@@ -15,7 +15,7 @@ from mt.batched import halving
 from mt.decode import Decoding, row_limits
 from mt.errors import InputError
 from mt.files import digests, read_object
-from mt.lm import Precision, digest
+from mt.lm import Precision, computed, digest, held
 from mt.loading import PROVENANCE, SAFE, as_data, check_weights, pretrained
 from mt.memory import Translation
 from mt.processes import device
@@ -31,13 +31,14 @@ def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
 
     Args:
         folder: a folder in Hugging Face form with its provenance.json; nothing is fetched.
-        precision: the type of the weights.
+        precision: as of `mt.lm.load_base`.
 
     Raises:
         InputError: the folder holds no model, or one of another kind.
     """
-    import torch
     from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    from mt.bf32 import multiply_in_bf32
 
     if read_object(folder / PROVENANCE).get("format") == "none":
         raise InputError(
@@ -57,10 +58,12 @@ def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
         warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
         # A text that spells <pad> is text.
         tokenizer = AutoTokenizer.from_pretrained(folder, split_special_tokens=True, **SAFE)
-        model = pretrained(AutoModelForSeq2SeqLM, folder, (), dtype=getattr(torch, precision))
+        model = pretrained(AutoModelForSeq2SeqLM, folder, (), dtype=held(precision))
         if None in (tokenizer.pad_token_id, tokenizer.eos_token_id, model.generation_config.decoder_start_token_id):
             mend = "name another model in models.reverse"
             raise InputError(f"{folder}: has no token to pad, to end or to begin a translation with; {mend}")
+    if precision == "bf32":
+        multiply_in_bf32(model)
     return model.to(device()).eval(), tokenizer
 
 
@@ -69,7 +72,7 @@ class Seq2Seq:
 
     Args:
         folder: as for `load`.
-        precision: the type of the weights.
+        precision: as of `mt.lm.load_base`.
         decoding: how translations are searched for; what the model's makers advise for that is not followed. Lengths
             are counted in the model's tokens, the end of sequence of the source left out.
 
@@ -86,7 +89,7 @@ class Seq2Seq:
         self._positions = getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize
         self.revision = f"seq2seq:{digest(folder)}"
         files = {"seq2seq": digests(folder)}
-        self._identity = {"revision": self.revision, "precision": precision, "files": files}
+        self._identity = {"revision": self.revision, "precision": computed(precision), "files": files}
         if decoding.max_new_tokens > self._positions:
             raise InputError(
                 f"params.yaml: backtranslate.decode.max_new_tokens: {decoding.max_new_tokens} is more than the "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.helpers import disable_input_dtype_casting
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -23,6 +24,11 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
     """
 
     order: Order
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; autocast would cast what peft casts to float32, the adapter's type, straight back."""
+        with disable_input_dtype_casting(self.model, active=self.args.bf16 or self.args.fp16):
+            return super().train(*args, **kwargs)
 
     def compute_loss(
         self,

@@ -43,7 +43,7 @@ class Causal:
         base: the model's folder.
         adapter: the adapter's folder, or None for the base model alone.
         prompter: makes the prompt; its direction is REVERSE.
-        precision: the type of the weights.
+        precision: as of `mt.lm.load_base`.
         decoding: how translations are searched for.
 
     Raises:

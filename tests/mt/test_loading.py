@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 import tiny
 import tiny_comet
 import tiny_marian
-from mt import loading
+from mt import files
 from mt.encoder import Encoder
 from mt.errors import InputError
 from mt.estimator import new_metric
@@ -155,7 +155,7 @@ def test_no_file_is_opened_where_one_is_another(sealed, damage):
 
 def test_a_file_is_digested_once(sealed, monkeypatch):
     read = []
-    monkeypatch.setattr(loading, "sha256", lambda path: read.append(path.name) or sha256(path))
+    monkeypatch.setattr(files, "sha256", lambda path: read.append(path.name) or sha256(path))
     assert opened(sealed)
     assert opened(sealed)
     assert sorted(read) == ["config.json", "weights"]
