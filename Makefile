@@ -34,8 +34,9 @@ repro: .venv/installed
 	dvc repro
 	@python tools/table.py metrics/summary.json
 
+# Two tests at a time, each on a core of its own: more threads than cores only wait for one another.
 test: .venv/installed
-	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed
 	python bench/peers.py --out bench.json

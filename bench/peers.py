@@ -4,8 +4,9 @@
 
 reads what `make repro` has left in this clone. Contenders take turns, so that a machine that slows down slows all of
 them; each has one turn that is not counted. A rate is the median of the turns, and a ratio is ours to the peer's in the
-same turn, median too. Parts: training (bench/training_peers.py) and decoding (bench/decoding_peers.py); TRL and
-llama.cpp take part where `pip install '.[bench]'` has brought them.
+same turn, median too. Parts: training (bench/training_peers.py), decoding (bench/decoding_peers.py) and scoring
+(bench/scoring_peers.py); TRL, llama.cpp and sentence-transformers take part where they are installed, as
+`pip install '.[bench]'` does.
 """
 
 import argparse
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "stages"))
 
 import decoding_peers  # noqa: E402 (stages/ must be found first)
+import scoring_peers  # noqa: E402
 from mt.errors import InputError  # noqa: E402
 from mt.files import write_json  # noqa: E402
 from record import host  # noqa: E402
@@ -75,7 +77,13 @@ def training(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     }
 
 
-PARTS = {"training": training, "decoding": decoding}
+def scoring(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A figure for COMET and one for the encoder; texts a second."""
+    for work in scoring_peers.works(ROOT, asked.segments):
+        yield {"work": work.what, "contenders": compared(in_turns(work.contenders, asked.turns), work.texts)}
+
+
+PARTS = {"training": training, "decoding": decoding, "scoring": scoring}
 
 
 def table(figures: Sequence[Mapping[str, Any]]) -> str:
@@ -94,7 +102,7 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="the JSON file")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--segments", type=int, default=200, help="of the test set tatoeba")
+    parser.add_argument("--segments", type=int, default=200, help="of the test set tatoeba; and synthetic ones")
     parser.add_argument("--rows", type=int, default=48, help="pairs that are trained on, a multiple of the batch")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     asked = parser.parse_args(words)

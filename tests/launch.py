@@ -16,7 +16,7 @@ FLOAT32 = {f"{section}.precision": "float32" for section in TRANSLATING}
 
 
 def parameters(folder: Path, changes: Mapping[str, Any]) -> Path:
-    """Write params.yaml: the embedded preset, in float32 on every machine, with some keys changed (`finetune.epochs`)."""
+    """Write params.yaml: the embedded preset, in float32 everywhere, with some keys changed (`finetune.epochs`)."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "params.yaml"
     file.write_text(preset("embedded", FLOAT32 | dict(changes)), encoding="utf-8")

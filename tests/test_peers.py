@@ -5,13 +5,20 @@ from functools import partial
 from typing import Any
 
 import pytest
+from transformers import XLMRobertaModel
 
 import peers
+import scoring_peers
 import tiny
+import tiny_comet
+from clone import preset
 from decoding_peers import Work, line
 from mt.decode import Decoding
+from mt.files import read_json
 from mt.lm import load_base
 from mt.prompt import FORWARD, Languages, Prompter
+from mt.results import SYSTEMS
+from mt.segments import write_segments
 
 GREEDY = Decoding("greedy", 1, 1.0, 1.0, 1, 12, 3.0, 4, 4000)
 BEAM = dataclasses.replace(GREEDY, strategy="beam", beams=3)
@@ -59,6 +66,52 @@ def test_decoding_reads_fewer_tokens_than_generate(loaded, decoding, shots, most
     assert read["ours"] <= most * read["generate"]
     if decoding is GREEDY:  # a beam that the limit ends ends otherwise where the limit is the batch's
         assert one.agreed() == {"segments": len(SOURCES), "same_as_generate": len(SOURCES)}
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """What scoring reads of a clone: translations by four systems, each with a word of its own, and tiny models."""
+    root = tmp_path_factory.mktemp("scored")
+    (root / "params.yaml").write_text(preset("embedded", {}), encoding="utf-8")
+    encoder = tiny_comet.save_encoder(root / "models/encoder")
+    tiny_comet.save_comet(root / "models/comet", encoder)
+    for name in SYSTEMS:
+        (root / "data/hyps" / name).mkdir(parents=True)
+        rows = [{**pair, "hyp": f"{pair['tgt']}{name}"} for pair in tiny_comet.PAIRS]
+        write_segments(root / "data/hyps" / name / "tatoeba.jsonl", rows)
+    (root / "data/synthetic").mkdir()
+    write_segments(root / "data/synthetic/scored.jsonl", tiny_comet.PAIRS)
+    return root
+
+
+def test_comet_reads_each_text_once_for_all_systems(scored, monkeypatch):
+    read = []
+    forward = XLMRobertaModel.forward
+
+    def counted(self, input_ids, *args, **kwargs):
+        read.append(input_ids.numel())
+        return forward(self, input_ids, *args, **kwargs)
+
+    monkeypatch.setattr(XLMRobertaModel, "forward", counted)
+    work = scoring_peers.comet(scored, 40, 8)
+    assert work.texts == 40 * len(SYSTEMS)
+    took = {}
+    for name, do in work.contenders.items():
+        read.clear()
+        do()
+        took[name] = sum(read)
+    assert list(took) == ["ours", "predict"]
+    assert 0 < took["ours"] <= 0.55 * took["predict"]
+
+
+def test_each_kind_of_scoring_is_measured(scored, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(peers, "ROOT", scored)
+    words = ["--parts", "scoring", "--segments", "4", "--turns", "1", "--out", str(tmp_path / "bench.json")]
+    assert peers.main(words) == 0
+    works = read_json(tmp_path / "bench.json")["scoring"]
+    assert [work["work"] for work in works] == ["COMET, four systems", "sentence encoder"]
+    assert all(work["contenders"]["ours"]["ratio"] == 1.0 for work in works)
+    assert "| COMET, four systems | predict |" in capsys.readouterr().out
 
 
 def test_contenders_take_turns():
