@@ -54,7 +54,7 @@ def dropped(number: int, share: float) -> torch.Tensor:
     enough = math.ceil(expected + SLACK * math.sqrt(expected) + SLACK)
     places = torch.full((1,), -1)
     while int(places[-1]) < number:
-        gaps = torch.rand(enough).neg_().log1p_().div_(math.log1p(-share)).long()
+        gaps = torch.rand(enough).neg_().log1p_().div_(math.log1p(-share)).clamp_(max=number).long()
         places = torch.cat([places, gaps.add_(1).cumsum_(0).add_(places[-1])])
     return places[1 : int(torch.searchsorted(places, number))]
 

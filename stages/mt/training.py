@@ -18,10 +18,7 @@ from mt.schedule import Schedule, accumulation
 
 
 class TargetTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer that computes logits at target positions only; the loss is the mean over the batch's target tokens.
-
-    The vocabulary is most of a small multilingual model, so logits at prompt positions would be most of the time.
-    """
+    """A Trainer that computes logits at target positions only; the loss is the mean over the batch's target tokens."""
 
     order: Order
 

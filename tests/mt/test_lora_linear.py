@@ -112,7 +112,9 @@ def test_the_mean_under_dropout_is_the_value_without(folder):
         assert not torch.equal(mean, layer(x))
 
 
-@pytest.mark.parametrize(("share", "number"), [(0.05, 200_000), (0.5, 200_000), (0.999, 50_000), (1e-5, 1_000_000)])
+@pytest.mark.parametrize(
+    ("share", "number"), [(0.05, 200_000), (0.5, 200_000), (0.999, 50_000), (1e-5, 1_000_000), (1e-300, 100)]
+)
 def test_each_number_is_dropped_as_often_as_is_asked_and_by_itself(share, number):
     torch.manual_seed(1)
     hits = torch.zeros(number)
