@@ -112,9 +112,7 @@ def test_the_mean_under_dropout_is_the_value_without(folder):
         assert not torch.equal(mean, layer(x))
 
 
-@pytest.mark.parametrize(
-    ("share", "number"), [(0.05, 200_000), (0.5, 200_000), (0.999, 50_000), (1e-5, 1_000_000), (1e-300, 100)]
-)
+@pytest.mark.parametrize(("share", "number"), [(0.05, 200_000), (0.5, 200_000), (0.999, 50_000), (1e-5, 1_000_000)])
 def test_each_number_is_dropped_as_often_as_is_asked_and_by_itself(share, number):
     torch.manual_seed(1)
     hits = torch.zeros(number)
@@ -125,6 +123,11 @@ def test_each_number_is_dropped_as_often_as_is_asked_and_by_itself(share, number
     assert abs(together.sum() - number * share**2) < 5 * (number * share**2) ** 0.5 + 3 * deviation * share
     halves = hits[: number // 2].sum() - hits[number // 2 :].sum()
     assert abs(halves) < 5 * deviation
+
+
+def test_a_share_of_next_to_nothing_drops_nothing():
+    torch.manual_seed(1)
+    assert len(dropped(100, 1e-300)) == 0
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 10])
