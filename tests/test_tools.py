@@ -289,10 +289,10 @@ BASE = Path("models/base")
 @pytest.mark.parametrize(
     ("name", "model", "prompt"),
     [
-        ("ft", ("adapted", BASE, Path("models/adapters/ft"), "float32"), "English: x\nJapanese:"),
+        ("ft", ("adapted", BASE, Path("models/adapters/ft"), "bf32"), "English: x\nJapanese:"),
         (
             "baseline",
-            ("base", BASE, "float32"),
+            ("base", BASE, "bf32"),
             "English: English 0\nJapanese: 日本語0\nEnglish: English 1\nJapanese: 日本語1\nEnglish: x\nJapanese:",
         ),
     ],

@@ -14,7 +14,20 @@ from mt.files import kept, sha256
 from mt.memory import FILE, Memory, Translation, told
 from mt.processes import agreed, beside_main, count, is_main, place
 
-CODE = ("batched", "cache", "decode", "lm", "loading", "lora", "prompt", "sampling", "search", "seq2seq")
+CODE = (
+    "batched",
+    "bf32",
+    "cache",
+    "decode",
+    "lm",
+    "loading",
+    "lora",
+    "lora_linear",
+    "prompt",
+    "sampling",
+    "search",
+    "seq2seq",
+)
 """The modules whose change may change a translation."""
 LIBRARIES = ("accelerate", "bitsandbytes", "peft", "sentencepiece", "tokenizers", "torch", "transformers")
 
