@@ -18,7 +18,7 @@ help:
 	@echo 'make leakage                hold everything that is learnt from to the test sets'
 	@echo 'make tm-stats               what the translation memory holds, by model'
 	@echo 'make tm-prune DAYS=30       forget what no run has used for so many days: translations, cut-off and half-written work'
-	@echo 'make bench                  train and decode with this project and its peers, in turns; writes bench.json'
+	@echo 'make bench                  train, decode and score with this project and its peers, in turns; writes bench.json'
 	@echo 'make test                   all tests, the smoke preset through a real `dvc repro` among them'
 	@echo 'make lint                   ruff and mypy'
 	@echo 'make clean                  remove the environment and what the stages made'

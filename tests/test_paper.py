@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM
 
 import tiny_hub
 from clone import Clone, cloned, preset, ran
+from launch import FLOAT32
 from mt.degenerate import COUNTS
 from mt.files import read_json
 from mt.params import read_tree
@@ -53,9 +54,7 @@ SIZES = {
     "evaluate.bootstrap_samples": 20,
     "report.samples": 2,
 }
-PRECISION = {
-    f"{section}.{key}": "float32" for section in ("reverse.finetune", "finetune") for key in ("precision", "weights")
-} | {"backtranslate.precision": "float32", "translate.precision": "float32"}
+PRECISION = FLOAT32 | {f"{section}.weights": "float32" for section in ("reverse.finetune", "finetune")}
 THRESHOLDS = {
     "filter.min_src_language": 0.0,
     "filter.min_tgt_language": 0.0,
