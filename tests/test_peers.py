@@ -11,9 +11,11 @@ import peers
 import scoring_peers
 import tiny
 import tiny_comet
+import training_peers
 from clone import preset
 from decoding_peers import Work, line
 from mt.decode import Decoding
+from mt.errors import InputError
 from mt.files import read_json
 from mt.lm import load_base
 from mt.prompt import FORWARD, Languages, Prompter
@@ -112,6 +114,38 @@ def test_each_kind_of_scoring_is_measured(scored, monkeypatch, tmp_path, capsys)
     assert [work["work"] for work in works] == ["COMET, four systems", "sentence encoder"]
     assert all(work["contenders"]["ours"]["ratio"] == 1.0 for work in works)
     assert "| COMET, four systems | predict |" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """What training reads of a clone, in batches of four that ours gathers from micro batches of two."""
+    root = tmp_path_factory.mktemp("study")
+    values = {"lora.dropout": 0.0, "finetune.batch_size": 4, "finetune.micro_batch_size": 2}
+    (root / "params.yaml").write_text(preset("embedded", values), encoding="utf-8")
+    for name in ("base", "source"):
+        tiny.save_llama(root / "models" / name)
+    (root / "data/prepared").mkdir(parents=True)
+    write_segments(root / "data/prepared/train.jsonl", tiny_comet.PAIRS)
+    return root
+
+
+def test_ours_and_trainer_have_the_same_losses(study, tmp_path):
+    losses, tokens = {}, set()
+    for name in (training_peers.WHOLE, training_peers.TRAINER):
+        one = training_peers.Study(study, 16, tmp_path)
+        made = one.trainer(name)
+        made.train()
+        losses[name] = [row["loss"] for row in made.state.log_history if "loss" in row]
+        tokens.add(one.target_tokens)
+    assert len(tokens) == 1
+    ours, trainer = losses.values()
+    assert len(ours) == 4
+    assert ours == pytest.approx(trainer, abs=1e-3)
+
+
+def test_rows_that_fill_no_batch_are_refused(study, tmp_path):
+    with pytest.raises(InputError, match="--rows: must be divisible"):
+        training_peers.Study(study, 15, tmp_path).trainer(training_peers.TRAINER)
 
 
 def test_contenders_take_turns():
