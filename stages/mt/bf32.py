@@ -1,7 +1,10 @@
-"""BF32: linear layers that hold and sum float32, and multiply bfloat16, three times as fast on a CPU with AMX.
+"""BF32: weights and activations in float32, but linear layers multiply bfloat16, three times as fast on a CPU with AMX.
 
-Where a GPU computes, or a CPU without AMX, which multiplies bfloat16 no faster than float32, BF32 is float32. Source:
-`torch.backends.mkldnn.matmul.fp32_precision` (https://docs.pytorch.org/docs/stable/notes/mkldnn.html).
+A layer's weights are held in bfloat16, its input and its result are rounded to it, and sums are taken in float32: what
+autocast does, but to linear layers alone and without rounding the weights again at every product. The output layer's
+logits are not rounded, as they would tie. Where a GPU computes, or a CPU without AMX, which multiplies bfloat16 no
+faster than float32, BF32 is float32. Source: `torch.backends.mkldnn.matmul.fp32_precision`
+(https://docs.pytorch.org/docs/stable/notes/mkldnn.html).
 """
 
 from typing import Any
@@ -12,7 +15,7 @@ from torch.autograd.function import FunctionCtx
 from mt.processes import device
 
 ROWS = 4
-"""With fewer, most of the time goes into reading the weights, and bfloat16 must be made of them first."""
+"""With fewer, most of the time goes into reading float32 weights, and bfloat16 must be made of them first."""
 
 
 def available() -> bool:
@@ -20,13 +23,19 @@ def available() -> bool:
     return device().type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
-def multiply_in_bf32(model: torch.nn.Module) -> None:
-    """Let a model's linear layers multiply in BF32, where that is available."""
+def multiply_in_bf32(model: torch.nn.Module, output: torch.nn.Module | None) -> None:
+    """Let a model's linear layers multiply in BF32, where that is available; `output` is the one that makes logits."""
     if not available():
         return
     for layer in model.modules():
-        if type(layer) is torch.nn.Linear:
-            layer.__class__ = Bf32Linear
+        if type(layer) is not torch.nn.Linear:
+            continue
+        layer.__class__ = Bf32Linear
+        if layer is not output:
+            layer.weight = torch.nn.Parameter(layer.weight.to(torch.bfloat16), requires_grad=False)
+    for weights in model.parameters():
+        if weights.dtype == torch.float32:  # a part of the file, all of which stays in memory while a part is used
+            weights.data = weights.data.clone()
 
 
 class Bf32Linear(torch.nn.Linear):
@@ -41,7 +50,7 @@ class Bf32Linear(torch.nn.Linear):
         if torch.is_grad_enabled() and self.weight.requires_grad:
             raise ValueError("a layer in BF32 has no gradient of its weights; freeze them")
         rows = input.reshape(-1, input.shape[-1])
-        if len(rows) < ROWS:
+        if len(rows) < ROWS and self.weight.dtype == torch.float32:
             return super().forward(input)
         apply: Any = _Product.apply
         out: torch.Tensor = apply(rows, self.weight)
@@ -62,7 +71,9 @@ class _Product(torch.autograd.Function):
 
 
 def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """The matrix product in BF32; small ones around it, as in attention, are faster in float32."""
+    """The matrix product in BF32, in float32, of weights `right`; its result is rounded where they are bfloat16."""
+    if right.dtype == torch.bfloat16:
+        return (left.to(torch.bfloat16) @ right).float()
     matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16"

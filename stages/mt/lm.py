@@ -22,6 +22,8 @@ Precision = Literal["float32", "bf32", "bfloat16", "float16"]
 
 BLOCK_BYTES = 1 << 20
 DIGITS = 12
+PLACES = 1024
+"""At so many places at once a softmax is taken: over a vocabulary of 260,000, in 1 GB."""
 ADAPTED = (ADAPTER, "adapter_model.safetensors")
 """Without the second, peft would open a pickle, or look for one on the hub."""
 
@@ -40,8 +42,6 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from mt.bf32 import multiply_in_bf32
-
     check_weights(base)
     place = device()
     with as_data(base):
@@ -55,13 +55,20 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
             quantization_config=quantization,
             device_map={"": place} if quantization or place.type != "cpu" else None,
         )
+    return hastened(model, precision).eval(), tokenizer
+
+
+def hastened(model: Any, precision: Precision) -> Any:
+    """The same model; where `precision` is bf32, its linear layers multiply so from now on."""
+    from mt.bf32 import multiply_in_bf32
+
     if precision == "bf32":
-        multiply_in_bf32(model)
-    return model.eval(), tokenizer
+        multiply_in_bf32(model, model.get_output_embeddings())
+    return model
 
 
 def held(precision: Precision) -> "torch.dtype":
-    """The type in which weights are held."""
+    """The type in which weights are read."""
     import torch
 
     kind: torch.dtype = getattr(torch, "float32" if precision == "bf32" else precision)
@@ -90,12 +97,12 @@ def load_adapted(base: Path, adapter: Path, precision: Precision) -> tuple[Any, 
 
     if not all((adapter / name).is_file() for name in ADAPTED):
         raise InputError(f"{adapter}: holds no adapter; run `dvc repro finetune@{adapter.name}` to make it")
-    model, tokenizer = load_base(base, precision)
+    model, tokenizer = load_base(base, "float32" if precision == "bf32" else precision)  # bfloat16 would round the sum
     with as_data(adapter):
         _check_lora(adapter / ADAPTER)
         adapted = PeftModel.from_pretrained(model, adapter, local_files_only=True)
         _check_adapter(adapted, adapter)
-        return adapted.merge_and_unload().eval(), tokenizer
+        return hastened(adapted.merge_and_unload(), precision).eval(), tokenizer
 
 
 def _check_lora(file: Path) -> None:
@@ -228,7 +235,8 @@ def mean_logprobs(
         with torch.inference_mode(), head_reads(model, places):
             logits = model(input_ids=ids, attention_mask=mask, position_ids=positions(mask), use_cache=False).logits
         targets = ids[:, 1:][places[:, :-1]]
-        spread = logits.float().log_softmax(-1).gather(-1, targets[:, None])[:, 0]
-        return [float(row.mean()) for row in spread.split(sizes)]
+        parts = zip(torch.split(logits, PLACES), torch.split(targets, PLACES), strict=True)
+        found = torch.cat([part.float().log_softmax(-1).gather(-1, at[:, None])[:, 0] for part, at in parts])
+        return [float(row.mean()) for row in torch.split(found, sizes)]
 
     return recalled_numbers(memory, ["\0".join(pair) for pair in pairs], lengths, batch_tokens, score)

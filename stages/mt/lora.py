@@ -91,7 +91,8 @@ def adapt(model: Any, lora: Lora) -> Any:
         use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
-    if not lora.dora and model.device.type == "cpu" and all(one.dtype == torch.float32 for one in model.parameters()):
+    types = {one.dtype for one in model.parameters()}  # bfloat16 beside float32 is BF32
+    if not lora.dora and model.device.type == "cpu" and {torch.float32} <= types <= {torch.float32, torch.bfloat16}:
         config._register_custom_module({torch.nn.Linear: LoraLinear})
     return get_peft_model(model, config, autocast_adapter_dtype=True)
 

@@ -15,7 +15,7 @@ from mt.batched import halving
 from mt.decode import Decoding, row_limits
 from mt.errors import InputError
 from mt.files import digests, read_object
-from mt.lm import Precision, computed, digest, held
+from mt.lm import Precision, computed, digest, hastened, held
 from mt.loading import PROVENANCE, SAFE, as_data, check_weights, pretrained
 from mt.memory import Translation
 from mt.processes import device
@@ -37,8 +37,6 @@ def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
         InputError: the folder holds no model, or one of another kind.
     """
     from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
-
-    from mt.bf32 import multiply_in_bf32
 
     if read_object(folder / PROVENANCE).get("format") == "none":
         raise InputError(
@@ -62,9 +60,7 @@ def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
         if None in (tokenizer.pad_token_id, tokenizer.eos_token_id, model.generation_config.decoder_start_token_id):
             mend = "name another model in models.reverse"
             raise InputError(f"{folder}: has no token to pad, to end or to begin a translation with; {mend}")
-    if precision == "bf32":
-        multiply_in_bf32(model)
-    return model.to(device()).eval(), tokenizer
+    return hastened(model, precision).to(device()).eval(), tokenizer
 
 
 class Seq2Seq:

@@ -6,7 +6,8 @@ import torch
 import mt.bf32
 import tiny
 from mt.bf32 import ROWS, Bf32Linear, available, multiply_in_bf32, product
-from mt.lm import computed, held, load_base
+from mt.lm import computed, held, load_adapted, load_base
+from mt.lora import adapt, save
 
 matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
 
@@ -54,6 +55,15 @@ def test_the_product_has_bfloat16_numbers_and_float32_sums():
         assert (found - rounded).abs().max() < 1e-4 < (found - exact).abs().max()
 
 
+def test_weights_in_bfloat16_round_the_product_too():
+    left, right = numbers(64, 512), numbers(512, 48)
+    rounded = left.bfloat16().double() @ right.bfloat16().double()
+    found = product(left, right.bfloat16())
+    assert found.dtype == torch.float32
+    assert torch.equal(found, found.bfloat16().float())
+    assert torch.allclose(found.double(), rounded, rtol=2**-7, atol=1e-2)
+
+
 def test_the_product_leaves_all_others_as_they_were():
     before = matmul.fp32_precision
     product(numbers(2, 3), numbers(3, 2))
@@ -65,12 +75,14 @@ def test_the_product_leaves_all_others_as_they_were():
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("shape", [(1, 32), (ROWS, 32), (3, 5, 32)])
-def test_a_layer_and_its_gradient_are_those_of_float32_but_for_rounding(amx, bias, shape):
+@pytest.mark.parametrize("makes_logits", [False, True])
+def test_a_layer_and_its_gradient_are_those_of_float32_but_for_rounding(amx, bias, shape, makes_logits):
     plain = torch.nn.Linear(32, 8, bias=bias).requires_grad_(False)
     fast = torch.nn.Sequential(torch.nn.Linear(32, 8, bias=bias)).requires_grad_(False)
     fast[0].load_state_dict(plain.state_dict())
-    multiply_in_bf32(fast)
+    multiply_in_bf32(fast, fast[0] if makes_logits else None)
     assert isinstance(fast[0], Bf32Linear)
+    assert fast[0].weight.dtype == (torch.float32 if makes_logits else torch.bfloat16)
     made = []
     for layer in (plain, fast):
         x = numbers(*shape).requires_grad_()
@@ -84,7 +96,7 @@ def test_a_layer_and_its_gradient_are_those_of_float32_but_for_rounding(amx, bia
 
 def test_weights_that_would_be_trained_are_refused(amx):
     model = torch.nn.Sequential(torch.nn.Linear(4, 4))
-    multiply_in_bf32(model)
+    multiply_in_bf32(model, model[0])
     with pytest.raises(ValueError, match="freeze them"):
         model(numbers(ROWS, 4))
     with torch.inference_mode():
@@ -94,7 +106,7 @@ def test_weights_that_would_be_trained_are_refused(amx):
 def test_without_amx_nothing_is_changed(monkeypatch):
     monkeypatch.setattr(mt.bf32, "available", lambda: False)
     model = torch.nn.Sequential(torch.nn.Linear(4, 4))
-    multiply_in_bf32(model)
+    multiply_in_bf32(model, None)
     assert type(model[0]) is torch.nn.Linear
 
 
@@ -102,4 +114,21 @@ def test_a_model_is_loaded_in_bf32(amx, tmp_path):
     model, _ = load_base(tiny.save_gemma(tmp_path / "base"), "bf32")
     layers = {type(layer) for layer in model.modules() if isinstance(layer, torch.nn.Linear)}
     assert layers == {Bf32Linear}
-    assert {weights.dtype for weights in model.parameters()} == {torch.float32}
+    output = model.get_output_embeddings()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear):
+            assert layer.weight.dtype == (torch.float32 if layer is output else torch.bfloat16)
+    assert output.weight is model.get_input_embeddings().weight
+
+
+def test_an_adapter_is_merged_before_its_weights_are_rounded(amx, tmp_path):
+    base = tiny.save_gemma(tmp_path / "base")
+    model = adapt(load_base(base, "float32")[0], tiny.LORA)
+    for name, weights in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.constant_(weights, 1e-3)
+    save(model, tmp_path / "adapter")
+    exact, _ = load_adapted(base, tmp_path / "adapter", "float32")
+    found, _ = load_adapted(base, tmp_path / "adapter", "bf32")
+    for (name, expected), weights in zip(exact.named_parameters(), found.parameters(), strict=True):
+        assert torch.equal(weights, expected.to(weights.dtype)), name
