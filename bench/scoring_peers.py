@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mt.comet import Comet, quiet
-from mt.encoder import Encoder
+from mt.encoder import Encoder, Reading
 from mt.params import Key, load
 from mt.results import SYSTEMS
 from mt.segments import read_segments
@@ -25,6 +25,7 @@ class Params:
     comet_batch: Annotated[int, Key("evaluate.batch_size")]
     encoder_batch: Annotated[int, Key("score.batch_size")]
     prefix: Annotated[str, Key("score.prefix")]
+    precision: Annotated[Reading, Key("score.precision")]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def encoder(root: Path, segments: int, params: Params) -> Work:
     """Both sides of the synthetic pairs."""
     rows = read_segments(root / "data/synthetic/scored.jsonl", ("src", "tgt"))[:segments]
     texts = list(chain.from_iterable((row["src"], row["tgt"]) for row in rows))
-    own = Encoder(root / "models/encoder", params.prefix)
+    own = Encoder(root / "models/encoder", params.prefix, params.precision)
     contenders: dict[str, Callable[[], object]] = {"ours": lambda: own.embed(texts, params.encoder_batch)}
     if find_spec("sentence_transformers"):
         from sentence_transformers import SentenceTransformer

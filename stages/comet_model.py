@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from mt.cli import main
 from mt.comet import CHECKPOINT, REVISION_LENGTH, Comet
+from mt.encoder import Reading
 from mt.estimator import Training, save
 from mt.files import digests, replacing, together, write_json
 from mt.hub import check_pin
@@ -58,6 +59,7 @@ class CometModel:
     sha256: str | None
     encoder_repo: str | None
     encoder_revision: str | None
+    precision: Reading
     seed: int
     held_out: int
     severities: int
@@ -128,7 +130,7 @@ def make(paths: Paths, params: Params) -> None:
     encoder = read_provenance(paths.encoder, ("name", "license", "revision"), ())
     parts = split(read_segments(paths.pairs, ("src", "tgt")), comet.held_out, paths.pairs)
     training = Training(comet.seed, comet.epochs, comet.batch_size, comet.learning_rate, comet.hidden_sizes)
-    metric, report = build(paths.encoder, parts, params.languages, comet.severities, training)
+    metric, report = build(paths.encoder, parts, params.languages, comet.severities, training, comet.precision)
     with replacing(paths.out) as folder:
         save(metric, paths.encoder, folder, paths.out)
         write_json(folder / PROVENANCE, provenance(folder, comet.name, encoder))

@@ -25,7 +25,7 @@ import numpy as np
 
 from mt.claims import ingredients
 from mt.cli import main
-from mt.encoder import Encoder
+from mt.encoder import Encoder, Reading
 from mt.errors import InputError
 from mt.features import FEATURES, Encoding, Part, Settings, cosines, features, rounded
 from mt.files import together, write_json
@@ -55,6 +55,7 @@ class Score:
     """`prefix` is what the encoder's makers put before a text, or empty."""
 
     prefix: str
+    precision: Reading
     batch_size: int
     repetition_ngram: int
     copy_ngram: int
@@ -140,7 +141,7 @@ def run(paths: Paths, params: Params) -> None:
         repetition_ngram=params.score.repetition_ngram,
         copy_ngram=params.score.copy_ngram,
     )
-    encoder = Encoder(paths.encoder, params.score.prefix)
+    encoder = Encoder(paths.encoder, params.score.prefix, params.score.precision)
     inputs = {"synthetic": paths.synthetic, "mono_refs": paths.mono_refs, "encoder": paths.encoder}
     with (
         progress(ingredients(params, inputs, __file__, LIBRARIES)) as done,

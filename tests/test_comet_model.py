@@ -29,6 +29,7 @@ PARAMS = comet_model.Params(
         sha256=None,
         encoder_repo=None,
         encoder_revision=None,
+        precision="float32",
         seed=1,
         held_out=12,
         severities=4,

@@ -68,7 +68,7 @@ def test_e5_becomes_a_model_that_loads_and_the_packed_file_is_gone(cache, tmp_pa
     assert set(there) == {
         "config.json", "model.safetensors", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
-    assert Encoder(tmp_path / "out", "").embed(["tea"], batch_size=1).shape == (1, tiny_e5.HIDDEN)
+    assert Encoder(tmp_path / "out", "", "float32").embed(["tea"], batch_size=1).shape == (1, tiny_e5.HIDDEN)
 
 
 def test_gguf_is_joined_and_converted(cache, tmp_path, monkeypatch):
@@ -105,7 +105,7 @@ def test_hub_is_a_pinned_repository(tmp_path):
         "files": files,
     }
     assert not any(path.is_symlink() for path in out.rglob("*"))
-    assert Encoder(out, "").embed(["tea"], batch_size=1).shape == (1, tiny_hub.HIDDEN)
+    assert Encoder(out, "", "float32").embed(["tea"], batch_size=1).shape == (1, tiny_hub.HIDDEN)
 
 
 def test_a_repository_that_is_not_there_leaves_nothing(tmp_path):

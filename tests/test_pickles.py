@@ -347,8 +347,8 @@ def test_an_encoder_among_traps_embeds(models, trap, tmp_path, name):
     folder = copy_of(models, name, tmp_path)
     for place in (folder, *(path for path in folder.iterdir() if path.is_dir())):
         surround(place, trap)
-    expected = Encoder(models / name, "").embed(["猫"], 1)
-    assert np.array_equal(Encoder(folder, "").embed(["猫"], 1), expected)
+    expected = Encoder(models / name, "", "float32").embed(["猫"], 1)
+    assert np.array_equal(Encoder(folder, "", "float32").embed(["猫"], 1), expected)
 
 
 @EACH_WAY
@@ -356,7 +356,7 @@ def test_an_encoder_of_pickles_or_code(models, trap, tmp_path, spoil, says):
     folder = copy_of(models, "encoder", tmp_path)
     spoil(folder, trap)
     with refused(f"{folder}.*: {says}"):
-        Encoder(folder, "")
+        Encoder(folder, "", "float32")
 
 
 @pytest.mark.parametrize("spoil", [instead, under_its_name])
@@ -364,7 +364,7 @@ def test_an_encoders_last_layer_of_pickles(models, trap, tmp_path, spoil):
     folder = copy_of(models, "labse", tmp_path)
     spoil(folder / "2_Dense", trap)
     with refused(f"{folder / '2_Dense'}: (holds no weights in|its weights are no) safetensors"):
-        Encoder(folder, "")
+        Encoder(folder, "", "float32")
 
 
 @pytest.mark.parametrize("spoil", [instead, under_its_name])

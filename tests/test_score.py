@@ -18,7 +18,7 @@ from mt.prompt import Languages
 PARAMS = score.Params(
     languages=Languages("en", "ja"),
     template="{src_language}: {src}\n{tgt_language}: {tgt}\n",
-    score=score.Score(prefix="query: ", batch_size=2, repetition_ngram=3, copy_ngram=3),
+    score=score.Score(prefix="query: ", precision="float32", batch_size=2, repetition_ngram=3, copy_ngram=3),
 )
 RAW: list[dict[str, Any]] = [
     {"id": "m:1", "src": "It is a cat.", "tgt": "それは猫です。", "logprob": -0.5, "model": "m"},
@@ -31,8 +31,8 @@ REFS = [{"id": "m:3", "src": "It rains."}, {"id": "m:1", "src": "It is a cat."}]
 class FakeEncoder:
     """Texts without Japanese are one vector, texts with it another, half a right angle apart."""
 
-    def __init__(self, folder: Path, prefix: str) -> None:
-        assert (folder.name, prefix) == ("encoder", "query: ")
+    def __init__(self, folder: Path, prefix: str, precision: str) -> None:
+        assert (folder.name, prefix, precision) == ("encoder", "query: ", "float32")
 
     def embed(self, texts: Sequence[str], batch_size: int) -> NDArray[np.float32]:
         assert batch_size == 2

@@ -57,7 +57,7 @@ def save_comet(folder: Path, encoder: Path) -> tuple[Path, object, Embeddings]:
     examples = []
     for pair, other in zip(PAIRS, others, strict=True):
         examples += [Example(pair["src"], pair["tgt"], pair["tgt"], 1.0), Example(pair["src"], other, pair["tgt"], 0.0)]
-    embeddings = embed(metric, [*refs, *(pair["src"] for pair in PAIRS)], 16)
+    embeddings = embed(metric.encoder, [*refs, *(pair["src"] for pair in PAIRS)], 16)
     train(metric, examples, embeddings, TRAINING)
     save(metric, encoder, folder, folder)
     tiny.seal(folder, name="tiny")

@@ -23,6 +23,13 @@ def available() -> bool:
     return device().type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
+def hastened(model: Any, precision: str) -> Any:
+    """The same model of transformers; where `precision` is bf32, its linear layers multiply so from now on."""
+    if precision == "bf32":
+        multiply_in_bf32(model, model.get_output_embeddings())
+    return model
+
+
 def multiply_in_bf32(model: torch.nn.Module, output: torch.nn.Module | None) -> None:
     """Let a model's linear layers multiply in BF32, where that is available; `output` is the one that makes logits."""
     if not available():
@@ -55,7 +62,7 @@ class Bf32Linear(torch.nn.Linear):
         apply: Any = _Product.apply
         out: torch.Tensor = apply(rows, self.weight)
         out = out.view(*input.shape[:-1], out.shape[-1])
-        return out if self.bias is None else out + self.bias
+        return out if self.bias is None else out.add_(self.bias)
 
 
 class _Product(torch.autograd.Function):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from mt.errors import InputError
 from mt.files import read_json, read_object
 from mt.loading import SAFE, as_data, check_weights, pretrained
 from mt.processes import device
+
+Reading = Literal["float32", "bf32"]
+"""The precision in which an encoder reads, see mt/bf32.py."""
 
 MODULES = "modules.json"
 LIMITS = "sentence_bert_config.json"
@@ -90,18 +93,21 @@ class Encoder:
     a linear layer and tanh, and puts nothing before.
     """
 
-    def __init__(self, folder: Path, prefix: str) -> None:
+    def __init__(self, folder: Path, prefix: str, precision: Reading) -> None:
         """Load model and tokenizer from a Hugging Face folder, on the GPU where there is one; no network is asked.
 
         Args:
             folder: with sentence-transformers' modules.json or without.
             prefix: put before every text.
+            precision: the one to compute in; the weights are read in float32.
 
         Raises:
             InputError: there is no model in `folder`, it has parts that are not known here, or as `mt.loading.as_data`
                 and `pretrained`.
         """
         from transformers import AutoModel, AutoTokenizer
+
+        from mt.bf32 import hastened
 
         if not (folder / "config.json").is_file():
             raise InputError(f"{folder}: holds no model; run `dvc repro` to make it")
@@ -113,7 +119,7 @@ class Encoder:
             # transformers 4.57 takes every local tokenizer for one of Mistral's, and warns, unless it is told.
             self._tokenizer = AutoTokenizer.from_pretrained(folder, fix_mistral_regex=False, **SAFE)
             model = pretrained(AutoModel, folder, HEADS, add_pooling_layer=False)
-        self._model = model.eval().to(self._device)
+        self._model = hastened(model, precision).eval().to(self._device)
         self._dense = _dense(self._layout.dense).to(self._device) if self._layout.dense else None
         self._width = self._dense[0].out_features if self._dense else model.config.hidden_size
 

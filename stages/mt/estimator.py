@@ -4,6 +4,7 @@ With the encoder frozen and no layer normalisation in the layer mix, a sentence 
 vectors: these are computed once a text, and training needs no encoder.
 """
 
+import copy
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from mt.bf32 import hastened
 from mt.comet import CHECKPOINT, HPARAMS, quiet
-from mt.encoder import HEADS
+from mt.encoder import HEADS, Reading
 from mt.loading import PROVENANCE, as_data, check_weights, pretrained
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -93,21 +95,28 @@ def new_metric(encoder: Path, training: Training) -> Any:
     return metric.eval()
 
 
-def embed(metric: Any, texts: Iterable[str], batch_size: int) -> Embeddings:
-    """Encode each distinct text, in batches of like length, under a progress bar."""
+def reader(metric: Any, precision: Reading) -> Any:
+    """A copy of the checkpoint's encoder that computes in a precision; the checkpoint's own stays as it is."""
+    encoder = copy.deepcopy(metric.encoder)
+    hastened(encoder.model, precision)
+    return encoder
+
+
+def embed(encoder: Any, texts: Iterable[str], batch_size: int) -> Embeddings:
+    """Encode each distinct text by unbabel-comet's encoder, in batches of like length, under a progress bar."""
     from comet.models.pooling_utils import average_pooling
 
     ordered = sorted(set(texts), key=lambda text: (len(text), text))
-    tokenizer = metric.encoder.tokenizer
+    tokenizer = encoder.tokenizer
     found = []
     with torch.no_grad(), tqdm(total=len(ordered), desc="embedding", unit="text") as bar:
         for start in range(0, len(ordered), batch_size):
             batch = ordered[start : start + batch_size]
-            inputs = metric.encoder.prepare_sample(batch)
+            inputs = encoder.prepare_sample(batch)
             ids, mask = inputs["input_ids"], inputs["attention_mask"]
             layers = [
                 average_pooling(ids, layer, mask, tokenizer.pad_token_id, tokenizer.sep_token_id)
-                for layer in metric.encoder(ids, mask)["all_layers"]
+                for layer in encoder(ids, mask)["all_layers"]
             ]
             found.append(torch.stack(layers, dim=1))
             bar.update(len(batch))

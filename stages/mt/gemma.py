@@ -21,6 +21,8 @@ SIZES = (
     *("attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length"),
     "attention.sliding_window",
 )
+UNREAD = ("tokenizer.ggml.scores", "tokenizer.ggml.token_type")
+"""Long lists that transformers would parse twice and then not look at."""
 FLOATS = ("attention.layer_norm_rms_epsilon", "rope.freq_base")
 
 
@@ -48,9 +50,7 @@ def described(gguf: Path) -> tuple[Any, Pieces, int]:
         InputError: as `convert`; nothing of the file is believed before it is checked.
     """
     shapes = check(gguf)
-    from gguf import GGUFReader
-
-    reader = GGUFReader(gguf)
+    reader = opened(gguf)
     architecture = value(reader, "general.architecture", str, gguf)
     if architecture != ARCHITECTURE:
         raise InputError(f"{gguf}: its architecture is {architecture!r:.100}; give a file of {ARCHITECTURE!r}")
@@ -77,6 +77,23 @@ def described(gguf: Path) -> tuple[Any, Pieces, int]:
                 f"{wanted.get(name)}; take a file that llama.cpp's converter wrote whole"
             )
     return reader, pieces, sizes["context_length"]
+
+
+def opened(gguf: Path) -> Any:
+    """The reader of gguf, with plain arrays for parts: of the millions that it makes, those of a `memmap` take long."""
+    import numpy as np
+    from gguf import GGUFReader
+
+    class Reader(GGUFReader):  # type: ignore[misc]
+        @property
+        def data(self) -> Any:
+            return self._data
+
+        @data.setter
+        def data(self, mapped: Any) -> None:
+            self._data = np.asarray(mapped)
+
+    return Reader(gguf)
 
 
 def _shapes(sizes: dict[str, int], rows: int) -> dict[str, tuple[int, ...]]:
@@ -123,9 +140,11 @@ def save_tokenizer(pieces: Pieces, out: Path, context_length: int) -> None:
 
 @contextmanager
 def read_once(reader: Any) -> Iterator[None]:
-    """Give transformers the reader that is there; it would read the header twice more, for 20 seconds."""
+    """Give transformers the reader that is there, less `UNREAD`; it would read the header twice more."""
     import gguf
 
+    for name in UNREAD:
+        del reader.fields[name]
     usual = gguf.GGUFReader
     gguf.GGUFReader = lambda _: reader
     try:

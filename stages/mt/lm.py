@@ -42,6 +42,8 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from mt.bf32 import hastened
+
     check_weights(base)
     place = device()
     with as_data(base):
@@ -56,15 +58,6 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
             device_map={"": place} if quantization or place.type != "cpu" else None,
         )
     return hastened(model, precision).eval(), tokenizer
-
-
-def hastened(model: Any, precision: Precision) -> Any:
-    """The same model; where `precision` is bf32, its linear layers multiply so from now on."""
-    from mt.bf32 import multiply_in_bf32
-
-    if precision == "bf32":
-        multiply_in_bf32(model, model.get_output_embeddings())
-    return model
 
 
 def held(precision: Precision) -> "torch.dtype":
@@ -94,6 +87,8 @@ def load_adapted(base: Path, adapter: Path, precision: Precision) -> tuple[Any, 
         InputError: as `load_base`, or the folder holds no adapter in safetensors, or one of another kind or model.
     """
     from peft import PeftModel
+
+    from mt.bf32 import hastened
 
     if not all((adapter / name).is_file() for name in ADAPTED):
         raise InputError(f"{adapter}: holds no adapter; run `dvc repro finetune@{adapter.name}` to make it")

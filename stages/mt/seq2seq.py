@@ -15,7 +15,7 @@ from mt.batched import halving
 from mt.decode import Decoding, row_limits
 from mt.errors import InputError
 from mt.files import digests, read_object
-from mt.lm import Precision, computed, digest, hastened, held
+from mt.lm import Precision, computed, digest, held
 from mt.loading import PROVENANCE, SAFE, as_data, check_weights, pretrained
 from mt.memory import Translation
 from mt.processes import device
@@ -37,6 +37,8 @@ def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
         InputError: the folder holds no model, or one of another kind.
     """
     from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    from mt.bf32 import hastened
 
     if read_object(folder / PROVENANCE).get("format") == "none":
         raise InputError(

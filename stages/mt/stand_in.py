@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from mt.encoder import Reading
 from mt.errors import InputError
-from mt.estimator import Example, Training, embed, estimates, new_metric, train
+from mt.estimator import Example, Training, embed, estimates, new_metric, reader, train
 from mt.perturb import Material, Perturbed, perturbations, tokens
 from mt.prompt import Languages
 from mt.ranking import Case, measure
@@ -67,6 +68,7 @@ def build(
     languages: Languages,
     levels: int,
     training: Training,
+    precision: Reading,
 ) -> tuple[Any, dict[str, Any]]:
     """Train a checkpoint and measure it.
 
@@ -76,20 +78,22 @@ def build(
         languages: of sources and references.
         levels: of severity, from untouched to word salad.
         training: how the estimator learns; its seed is that of the perturbations too.
+        precision: in which the encoder reads what the estimator learns from and is measured on.
 
     Returns:
         A RegressionMetric for `mt.estimator.save`, and what `mt.ranking.measure` finds, with how much there was of
         each: `pairs`, `held_out`, `examples`.
     """
     metric = new_metric(encoder, training)
-    known = embed(metric, [segment["tgt"] for part in parts for segment in part], training.batch_size)
+    reads = reader(metric, precision)
+    known = embed(reads, [segment["tgt"] for part in parts for segment in part], training.batch_size)
     cases = []
     for part in parts:
         nearest = known.nearest([segment["tgt"] for segment in part])
         cases.append(perturbed(part, nearest, languages, levels, training.seed))
     learnt, held_out = (examples(some, levels) for some in cases)
     texts = {text for one in (*learnt, *held_out) for text in (one.src, one.mt, one.ref)}
-    embeddings = known.joined(embed(metric, texts - known.rows.keys(), training.batch_size))
+    embeddings = known.joined(embed(reads, texts - known.rows.keys(), training.batch_size))
     train(metric, learnt, embeddings, training)
     scores = estimates(metric, held_out, embeddings, training.batch_size)
     ranked = [Case(segment["id"], one, score) for (segment, one), score in zip(cases[1], scores, strict=True)]

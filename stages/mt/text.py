@@ -95,7 +95,7 @@ def words(text: str, language: str) -> list[str]:
 def key(text: str) -> str:
     """What two texts share that differ in nothing that matters: NFKC, small letters, only letters, marks and digits."""
     folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
-    return unicodedata.normalize("NFKC", "".join(c for c in folded if _counts(c)))
+    return unicodedata.normalize("NFKC", folded.translate(_TELLING))
 
 
 def ngrams(text: str, n: int) -> set[str]:
@@ -135,9 +135,15 @@ def _mecab() -> Callable[[str], str]:
     return parse
 
 
-@cache
-def _counts(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LMN"
+class _Telling(dict[int, int | None]):
+    """For `str.translate`: takes out all but letters, marks and digits; filled as characters come."""
+
+    def __missing__(self, point: int) -> int | None:
+        self[point] = point if unicodedata.category(chr(point))[0] in "LMN" else None
+        return self[point]
+
+
+_TELLING = _Telling()
 
 
 @cache

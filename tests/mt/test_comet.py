@@ -286,7 +286,7 @@ def test_a_missing_file_is_an_input_error(made, tmp_path, missing):
 
 def test_embeddings_are_the_sentence_embeddings_of_each_layer(tmp_path):
     metric = new_metric(tiny_comet.save_encoder(tmp_path / "encoder"), tiny_comet.TRAINING)
-    found = embed(metric, ["猫", "私はその犬。", "猫"], 1).joined(embed(metric, [REF, ""], 2))
+    found = embed(metric.encoder, ["猫", "私はその犬。", "猫"], 1).joined(embed(metric.encoder, [REF, ""], 2))
     for text in ("猫", "私はその犬。", REF, ""):
         inputs = metric.encoder.prepare_sample([text])
         with torch.no_grad():

@@ -201,7 +201,7 @@ def test_the_real_model_gives_the_vectors_of_the_package_and_opens_in_comet(tmp_
     (tmp_path / "packed").unlink()
     expected = json.loads(VECTORS.read_text(encoding="utf-8"))
     texts = [entry["text"] for entry in expected]
-    vectors = Encoder(tmp_path / "out", "query: ").embed(texts, batch_size=3)
+    vectors = Encoder(tmp_path / "out", "query: ", "float32").embed(texts, batch_size=3)
     cosines = (vectors * np.array([entry["vector"] for entry in expected])).sum(axis=1)
     assert cosines.min() >= 0.999, cosines
     encoder = str2encoder["XLM-RoBERTa"].from_pretrained(str(tmp_path / "out"), local_files_only=True)

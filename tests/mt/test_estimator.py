@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+import mt.bf32
 import tiny_comet
-from mt.estimator import Embeddings, Example, embed, estimates, new_metric, train
+from mt.estimator import Embeddings, Example, embed, estimates, new_metric, reader, train
 
 TEXTS = [pair["tgt"] for pair in tiny_comet.PAIRS[:12]]
 
@@ -25,15 +26,26 @@ def examples():
 
 def embedded(encoder):
     metric = new_metric(encoder, tiny_comet.TRAINING)
-    return metric, embed(metric, [text for one in examples() for text in (one.src, one.mt, one.ref)], 4)
+    return metric, embed(metric.encoder, [text for one in examples() for text in (one.src, one.mt, one.ref)], 4)
 
 
 def test_the_batch_changes_no_embedding(encoder):
     metric = new_metric(encoder, tiny_comet.TRAINING)
-    small, large = embed(metric, TEXTS, 2), embed(metric, [*TEXTS, *TEXTS], 64)
+    small, large = embed(metric.encoder, TEXTS, 2), embed(metric.encoder, [*TEXTS, *TEXTS], 64)
     assert small.rows == large.rows
     assert set(small.rows) == set(TEXTS)
     torch.testing.assert_close(small.vectors, large.vectors, rtol=1e-4, atol=1e-5)
+
+
+def test_a_reader_in_bf32_leaves_the_checkpoint_as_it_was(encoder, monkeypatch):
+    monkeypatch.setattr(mt.bf32, "available", lambda: True)
+    metric = new_metric(encoder, tiny_comet.TRAINING)
+    before = {name: weights.clone() for name, weights in metric.state_dict().items()}
+    exact, found = (embed(reader(metric, precision), TEXTS, 2).vectors for precision in ("float32", "bf32"))
+    assert not torch.equal(exact, found)
+    assert torch.cosine_similarity(exact.flatten(1), found.flatten(1)).min() > 0.999
+    assert all(torch.equal(weights, before[name]) for name, weights in metric.state_dict().items())
+    torch.testing.assert_close(embed(metric.encoder, TEXTS, 2).vectors, exact, rtol=0, atol=0)
 
 
 def test_joined_embeddings_keep_each_text_at_its_vector():

@@ -187,7 +187,7 @@ KINDS = {
     "language model": (tiny.save_gemma, lambda folder, _: load_base(folder, "float32")),
     "untied": (tiny.save_llama, lambda folder, _: load_base(folder, "float32")),
     "to be trimmed": (tiny.save_gemma, lambda folder, place: trim(folder, place / "out", ["The cat"])),
-    "encoder": (tiny_comet.save_encoder, lambda folder, _: Encoder(folder, "")),
+    "encoder": (tiny_comet.save_encoder, lambda folder, _: Encoder(folder, "", "float32")),
     "stand-in's encoder": (tiny_comet.save_encoder, lambda folder, _: new_metric(folder, tiny_comet.TRAINING)),
     "sequence to sequence": (tiny_marian.save_marian, lambda folder, _: load_seq2seq(folder, "float32")),
 }
@@ -276,7 +276,7 @@ def test_a_head_that_is_not_used_may_lie_beside_an_encoder(models, tmp_path):
     weights = load_file(folder / "model.safetensors")
     more = {"pooler.dense.weight": torch.zeros(32, 32), "cls.predictions.bias": torch.zeros(3)}
     save_file(weights | more, folder / "model.safetensors", metadata={"format": "pt"})
-    Encoder(folder, "")
+    Encoder(folder, "", "float32")
 
 
 def test_weights_that_are_no_numbers_are_not_trimmed(models, tmp_path):
