@@ -11,14 +11,14 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Annotated, Any
 
 from fetch_models import Params as Source
 from fetch_models import join
 from mt.archives import user_cache
 from mt.decode import Decoding, translate
 from mt.lm import Precision, line_ends, load_adapted, load_base
-from mt.params import load
+from mt.params import Key, load
 from mt.prompt import FORWARD, Languages, Prompt, Prompter, examples
 from mt.quality import chrf
 from mt.segments import Segment, read_segments
@@ -32,10 +32,11 @@ STRATEGIES = {"greedy": 1, "beam 3": 3}
 
 @dataclass(frozen=True)
 class Params:
-    """What of params.yaml a prompt is made with."""
+    """What of params.yaml a prompt is made with, and in which batches a test set is translated."""
 
     languages: Languages
     prompt: Prompt
+    batch_tokens: Annotated[int, Key("translate.decode.batch_tokens")]
 
 
 @dataclass
@@ -133,7 +134,7 @@ def works(root: Path, segments: int) -> Iterator[Work]:
             for precision in PRECISIONS
         )
         for name, beams in STRATEGIES.items():
-            decoding = Decoding("beam" if beams > 1 else "greedy", beams, 1.0, 1.0, 1, 96, 3.0, 8, 16384)
+            decoding = Decoding("beam" if beams > 1 else "greedy", beams, 1.0, 1.0, 1, 96, 3.0, 8, params.batch_tokens)
             llama = llama_of(root) if system == "baseline" and beams == 1 else None
             yield Work(f"{system}, {name}", model, bf32, tokenizer, prompter, test, decoding, llama)
 

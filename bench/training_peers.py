@@ -1,9 +1,10 @@
 """Fine-tuning with this project, with transformers' Trainer and with TRL's SFTTrainer, on the same batches.
 
-The two others train as their documentation shows it: padded batches, logits of the full vocabulary at every position,
-and a loss on the completion alone; the one through labels of -100, the other by `completion_only_loss`. All have the
-same rank, learning rate and batches, in the same order. Trainer computes in float32 and SFTTrainer in bfloat16, as they
-do by themselves; SFTTrainer also has an end of sequence in its targets, which are counted without it.
+The two others train as their documentation shows it: padded batches, peft's own layers, logits of the full vocabulary
+at every position, and a loss on the completion alone; the one through labels of -100, the other by
+`completion_only_loss`. All have the same rank, learning rate and batches, in the same order. Trainer computes in
+float32 and SFTTrainer in bfloat16, as they do by themselves; SFTTrainer also has an end of sequence in its targets,
+which are counted without it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
 from finetune import Params
+from mt.bf32 import hastened
 from mt.errors import InputError
 from mt.lm import load_base
 from mt.lora import adapt, load_frozen
@@ -113,7 +115,7 @@ class Study:
         model, tokenizer = load_frozen(base, settings.weights, settings.precision)
         data = self._rows(tokenizer)
         schedule = replace(settings, epochs=1)
-        adapted = adapt(model, self.params.lora)
+        adapted = hastened(adapt(model, self.params.lora), settings.precision)
         return trainer(adapted, data, tokenizer.pad_token_id, schedule, self._folder, go_on, nothing)
 
     def _rows(self, tokenizer: Any) -> list[dict[str, Any]]:
@@ -136,7 +138,7 @@ class Study:
             for row in rows
         ]
         return in_order(Trainer, self._order(rows))(
-            model=adapt(model, self.params.lora),
+            model=get_peft_model(model, self._lora()),
             args=TrainingArguments(**self._arguments()),
             train_dataset=data,
             data_collator=DataCollatorForSeq2Seq(tokenizer),
@@ -150,19 +152,22 @@ class Study:
         # Gemma 3 has another prefix in transformers 4.57, with which TRL 1.16 ends in an error.
         model.base_model_prefix = "model"
         rows = [self._completion(segment) for segment in self._segments]
-        lora = self.params.lora
         return in_order(SFTTrainer, self._order(self._rows(tokenizer)))(
             model=model,
             args=SFTConfig(completion_only_loss=True, gradient_checkpointing=False, **self._arguments()),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
-            peft_config=LoraConfig(
-                r=lora.rank,
-                lora_alpha=lora.alpha,
-                lora_dropout=lora.dropout,
-                target_modules=list(lora.target_modules),
-                task_type="CAUSAL_LM",
-            ),
+            peft_config=self._lora(),
+        )
+
+    def _lora(self) -> LoraConfig:
+        lora = self.params.lora
+        return LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=list(lora.target_modules),
+            task_type="CAUSAL_LM",
         )
 
     def _completion(self, segment: Segment) -> Mapping[str, str]:

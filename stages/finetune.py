@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from mt.bf32 import hastened
 from mt.checkpoints import Checkpoints, checkpoints
 from mt.claims import ingredients
 from mt.cli import main
@@ -139,7 +140,7 @@ def run(paths: Paths, params: Params) -> None:
     data = examples(tokenizer, prompter, train, settings.max_tokens, tally)
     if not data:
         raise InputError(f"{paths.train}: no pair fits into max_tokens {settings.max_tokens}; raise it")
-    model = adapt(base, params.lora)
+    model = hastened(adapt(base, params.lora), settings.precision)
     with checkpoints(lambda: followed(paths, params)) as kept, outputs(paths.out, paths.history) as (out, log):
         origin = identity(paths.base, None, settings.precision)
         origin |= {"weights": settings.weights, "lora": asdict(params.lora)}

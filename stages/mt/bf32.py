@@ -1,6 +1,6 @@
-"""BF32: weights and activations in float32, but linear layers multiply bfloat16, three times as fast on a CPU with AMX.
+"""BF32: a model in float32 whose frozen linear layers multiply bfloat16, three times as fast on a CPU with AMX.
 
-A layer's weights are held in bfloat16, its input and its result are rounded to it, and sums are taken in float32: what
+Their weights are held in bfloat16, their inputs and results are rounded to it, and sums are taken in float32: what
 autocast does, but to linear layers alone and without rounding the weights again at every product. The output layer's
 logits are not rounded, as they would tie. Where a GPU computes, or a CPU without AMX, which multiplies bfloat16 no
 faster than float32, BF32 is float32. Source: `torch.backends.mkldnn.matmul.fp32_precision`
@@ -24,18 +24,24 @@ def available() -> bool:
 
 
 def hastened(model: Any, precision: str) -> Any:
-    """The same model of transformers; where `precision` is bf32, its linear layers multiply so from now on."""
+    """The same model of transformers or peft; where `precision` is bf32, its frozen layers multiply so from now on."""
     if precision == "bf32":
-        multiply_in_bf32(model, model.get_output_embeddings())
+        output = model.get_output_embeddings()
+        multiply_in_bf32(model, getattr(output, "base_layer", output))
     return model
 
 
 def multiply_in_bf32(model: torch.nn.Module, output: torch.nn.Module | None) -> None:
-    """Let a model's linear layers multiply in BF32, where that is available; `output` is the one that makes logits."""
+    """Let a model's frozen linear layers multiply in BF32, where that is available.
+
+    Args:
+        model: any.
+        output: the layer that makes logits, if there is one.
+    """
     if not available():
         return
     for layer in model.modules():
-        if type(layer) is not torch.nn.Linear:
+        if type(layer) is not torch.nn.Linear or layer.weight.requires_grad:
             continue
         layer.__class__ = Bf32Linear
         if layer is not output:
@@ -46,16 +52,10 @@ def multiply_in_bf32(model: torch.nn.Module, output: torch.nn.Module | None) -> 
 
 
 class Bf32Linear(torch.nn.Linear):
-    """A linear layer in BF32, from [..., inputs] to [..., outputs]; a training changes its input alone."""
+    """A frozen linear layer in BF32, from [..., inputs] to [..., outputs]; it has no gradient of its weights."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Multiply, then add the bias.
-
-        Raises:
-            ValueError: a gradient of the weights would be asked for.
-        """
-        if torch.is_grad_enabled() and self.weight.requires_grad:
-            raise ValueError("a layer in BF32 has no gradient of its weights; freeze them")
+        """Multiply, then add the bias."""
         rows = input.reshape(-1, input.shape[-1])
         if len(rows) < ROWS and self.weight.dtype == torch.float32:
             return super().forward(input)

@@ -119,7 +119,7 @@ class Encoder:
             # transformers 4.57 takes every local tokenizer for one of Mistral's, and warns, unless it is told.
             self._tokenizer = AutoTokenizer.from_pretrained(folder, fix_mistral_regex=False, **SAFE)
             model = pretrained(AutoModel, folder, HEADS, add_pooling_layer=False)
-        self._model = hastened(model, precision).eval().to(self._device)
+        self._model = hastened(model.eval().requires_grad_(False), precision).to(self._device)
         self._dense = _dense(self._layout.dense).to(self._device) if self._layout.dense else None
         self._width = self._dense[0].out_features if self._dense else model.config.hidden_size
 

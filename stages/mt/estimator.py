@@ -96,9 +96,11 @@ def new_metric(encoder: Path, training: Training) -> Any:
 
 
 def reader(metric: Any, precision: Reading) -> Any:
-    """A copy of the checkpoint's encoder that computes in a precision; the checkpoint's own stays as it is."""
+    """The checkpoint's encoder; or a copy that computes in another precision, as the checkpoint is in float32."""
+    if precision == "float32":
+        return metric.encoder
     encoder = copy.deepcopy(metric.encoder)
-    hastened(encoder.model, precision)
+    hastened(encoder.model.requires_grad_(False), precision)
     return encoder
 
 
@@ -148,7 +150,7 @@ def train(metric: Any, examples: Sequence[Example], embeddings: Embeddings, trai
 
 
 def estimates(metric: Any, examples: Sequence[Example], embeddings: Embeddings, batch_size: int) -> list[float]:
-    """The scores that the checkpoint gives, by way of the embeddings."""
+    """The scores that the checkpoint gives, by way of the embeddings, which may be rounded where its own are not."""
     with torch.no_grad():
         inputs = torch.split(embeddings.inputs(examples), batch_size)
         return [score for rows in inputs for score in _estimate(metric, embeddings.vectors[rows]).tolist()]

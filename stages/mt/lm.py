@@ -29,11 +29,11 @@ ADAPTED = (ADAPTER, "adapter_model.safetensors")
 
 
 def load_base(base: Path, precision: Precision, quantization: Any = None) -> tuple[Any, Any]:
-    """Load a causal language model and its tokenizer, on this process's GPU where there is one.
+    """Load a causal language model, frozen, and its tokenizer, on this process's GPU where there is one.
 
     Args:
         base: a folder in Hugging Face form with weights in safetensors; nothing is fetched, and none of its code runs.
-        precision: the type of the weights; with bf32, float32.
+        precision: the type of the weights; with bf32, float32 but for the linear layers, see mt/bf32.py.
         quantization: how linear layers are held instead, as transformers' `quantization_config`; None for no other way.
 
     Raises:
@@ -57,7 +57,7 @@ def load_base(base: Path, precision: Precision, quantization: Any = None) -> tup
             quantization_config=quantization,
             device_map={"": place} if quantization or place.type != "cpu" else None,
         )
-    return hastened(model, precision).eval(), tokenizer
+    return hastened(model.eval().requires_grad_(False), precision), tokenizer
 
 
 def held(precision: Precision) -> "torch.dtype":
@@ -92,12 +92,12 @@ def load_adapted(base: Path, adapter: Path, precision: Precision) -> tuple[Any, 
 
     if not all((adapter / name).is_file() for name in ADAPTED):
         raise InputError(f"{adapter}: holds no adapter; run `dvc repro finetune@{adapter.name}` to make it")
-    model, tokenizer = load_base(base, "float32" if precision == "bf32" else precision)  # bfloat16 would round the sum
+    model, tokenizer = load_base(base, "float32" if precision == "bf32" else precision)  # or it would round twice
     with as_data(adapter):
         _check_lora(adapter / ADAPTER)
         adapted = PeftModel.from_pretrained(model, adapter, local_files_only=True)
         _check_adapter(adapted, adapter)
-        return hastened(adapted.merge_and_unload(), precision).eval(), tokenizer
+        return hastened(adapted.merge_and_unload().eval(), precision), tokenizer
 
 
 def _check_lora(file: Path) -> None:

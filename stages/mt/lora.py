@@ -39,13 +39,13 @@ def load_frozen(base: Path, weights: Weights, precision: Precision) -> tuple[Any
     Args:
         base: its folder.
         weights: the type in which its weights are held; with nf4, layers other than the linear ones are in float32.
-        precision: the type in which a layer computes whose weights are held in nf4; or bf32, with weights in float32.
+        precision: the type in which a layer computes whose weights are held in nf4.
 
     Raises:
         InputError: as `load_base`, or nf4 is asked for without bitsandbytes.
     """
     if weights != "nf4":
-        return load_base(base, precision if precision == "bf32" else weights)
+        return load_base(base, weights)
     from peft import prepare_model_for_kbit_training
     from transformers import BitsAndBytesConfig
 
@@ -91,8 +91,7 @@ def adapt(model: Any, lora: Lora) -> Any:
         use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
-    types = {one.dtype for one in model.parameters()}  # bfloat16 beside float32 is BF32
-    if not lora.dora and model.device.type == "cpu" and {torch.float32} <= types <= {torch.float32, torch.bfloat16}:
+    if not lora.dora and model.device.type == "cpu" and all(one.dtype == torch.float32 for one in model.parameters()):
         config._register_custom_module({torch.nn.Linear: LoraLinear})
     return get_peft_model(model, config, autocast_adapter_dtype=True)
 

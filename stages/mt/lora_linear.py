@@ -20,7 +20,7 @@ SLACK = 6
 
 
 class LoraLinear(Linear):  # type: ignore[misc]
-    """peft's own layer, which trains faster: one adapter, in the type of its layer, on a CPU, without autocast."""
+    """peft's own layer, which trains faster: one adapter in float32, on a CPU, without autocast."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """From [..., inputs] to [..., outputs]."""

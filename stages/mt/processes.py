@@ -74,7 +74,8 @@ def place() -> str:
     own = device()
     if own.type == "cuda":
         return torch.cuda.get_device_name(own)
-    return f"cpu, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    matrices = ", AMX" if torch.cpu.get_capabilities().get("amx_bf16", False) else ""
+    return f"cpu, {torch.backends.cpu.get_cpu_capability()}{matrices}, {torch.get_num_threads()} threads"
 
 
 def group() -> int:

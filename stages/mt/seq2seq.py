@@ -62,7 +62,7 @@ def load(folder: Path, precision: Precision) -> tuple[Any, Any]:
         if None in (tokenizer.pad_token_id, tokenizer.eos_token_id, model.generation_config.decoder_start_token_id):
             mend = "name another model in models.reverse"
             raise InputError(f"{folder}: has no token to pad, to end or to begin a translation with; {mend}")
-    return hastened(model, precision).to(device()).eval(), tokenizer
+    return hastened(model.eval().requires_grad_(False), precision).to(device()), tokenizer
 
 
 class Seq2Seq:

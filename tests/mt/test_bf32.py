@@ -39,7 +39,7 @@ def test_bf32_wants_a_cpu_with_amx(monkeypatch, capabilities, kind, expected):
     assert [computed(name) for name in ("float32", "bfloat16")] == ["float32", "bfloat16"]
 
 
-def test_weights_are_held_in_float32():
+def test_weights_are_read_in_float32():
     assert [held(name) for name in ("bf32", "float32", "bfloat16")] == [torch.float32, torch.float32, torch.bfloat16]
 
 
@@ -94,18 +94,17 @@ def test_a_layer_and_its_gradient_are_those_of_float32_but_for_rounding(amx, bia
         assert torch.allclose(found, expected, rtol=0.02, atol=0.02)
 
 
-def test_weights_that_would_be_trained_are_refused(amx):
-    model = torch.nn.Sequential(torch.nn.Linear(4, 4))
-    multiply_in_bf32(model, model[0])
-    with pytest.raises(ValueError, match="freeze them"):
-        model(numbers(ROWS, 4))
-    with torch.inference_mode():
-        model(numbers(ROWS, 4))
+def test_weights_that_are_trained_are_left_as_they_are(amx):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4).requires_grad_(False))
+    multiply_in_bf32(model, None)
+    assert [type(layer) for layer in model] == [torch.nn.Linear, Bf32Linear]
+    model(numbers(ROWS, 4)).sum().backward()
+    assert model[0].weight.grad is not None
 
 
 def test_without_amx_nothing_is_changed(monkeypatch):
     monkeypatch.setattr(mt.bf32, "available", lambda: False)
-    model = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4)).requires_grad_(False)
     multiply_in_bf32(model, None)
     assert type(model[0]) is torch.nn.Linear
 
@@ -130,5 +129,6 @@ def test_an_adapter_is_merged_before_its_weights_are_rounded(amx, tmp_path):
     save(model, tmp_path / "adapter")
     exact, _ = load_adapted(base, tmp_path / "adapter", "float32")
     found, _ = load_adapted(base, tmp_path / "adapter", "bf32")
+    assert {weights.dtype for weights in found.parameters()} == {torch.float32, torch.bfloat16}
     for (name, expected), weights in zip(exact.named_parameters(), found.parameters(), strict=True):
         assert torch.equal(weights, expected.to(weights.dtype)), name

@@ -8,6 +8,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tokenizers import normalizers
 
+import mt.lm
 import tiny
 from mt.errors import InputError
 from mt.lm import line_ends, load_adapted, load_base, mean_logprobs, pad_left, positions, revision, split_ids
@@ -44,7 +45,9 @@ def test_padding_that_is_the_end_of_sequence_is_refused(folder, tmp_path):
         load_base(tmp_path, "float32")
 
 
-def test_mean_logprobs_are_those_of_each_text_alone(folder):
+@pytest.mark.parametrize("places", [3, 1024])
+def test_mean_logprobs_are_those_of_each_text_alone(folder, monkeypatch, places):
+    monkeypatch.setattr(mt.lm, "PLACES", places)
     model, tokenizer = load_base(folder, "float32")
     pairs = [("The cat", " sat on the mat.\n"), ("雨", "が\n"), ("The other cat that sat there", " sang\n")]
     together = mean_logprobs(model, tokenizer, pairs, 10_000, None)

@@ -7,6 +7,7 @@ from peft.tuners.lora.layer import Linear
 
 import mt.bf32
 import tiny
+from mt.bf32 import hastened
 from mt.lm import load_base
 from mt.lora import adapt, load_frozen
 from mt.lora_linear import LoraLinear, dropped
@@ -21,7 +22,7 @@ def folder(tmp_path_factory):
 
 def adapted(folder, lora, precision="float32"):
     """A model whose adapter is not zero, as a fresh one is."""
-    model = adapt(load_frozen(folder, "float32", precision)[0], lora).train()
+    model = hastened(adapt(load_frozen(folder, "float32", precision)[0], lora), precision).train()
     draws = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weights in model.parameters():
@@ -60,9 +61,13 @@ def test_values_and_gradients_are_those_of_peft(folder, changes):
 
 def test_bf32_differs_by_rounding_alone(folder, monkeypatch):
     monkeypatch.setattr(mt.bf32, "available", lambda: True)
-    values, found = gradients(adapted(folder, WITHOUT, "bf32"))
+    model = adapted(folder, WITHOUT, "bf32")
+    layers = [layer for layer in model.modules() if type(layer) is LoraLinear]
+    assert {layer.base_layer.weight.dtype for layer in layers} == {torch.bfloat16}
+    assert {weights.dtype for weights in model.parameters() if weights.requires_grad} == {torch.float32}
+    values, found = gradients(model)
     expected_values, expected = gradients(adapted(folder, WITHOUT))
-    assert (values - expected_values).norm() < 0.02 * expected_values.norm()
+    assert 0 < (values - expected_values).norm() < 0.02 * expected_values.norm()
     cosines = [torch.cosine_similarity(a.flatten(), b.flatten(), 0) for a, b in zip(found, expected, strict=True)]
     assert min(cosines) > 0.99
 
@@ -71,6 +76,17 @@ def test_bf32_differs_by_rounding_alone(folder, monkeypatch):
 def test_what_it_has_no_formula_for_is_left_to_peft(folder, changes):
     model = adapted(folder, dataclasses.replace(WITHOUT, **changes))
     assert not any(isinstance(layer, LoraLinear) for layer in model.modules())
+
+
+def test_dora_in_bf32_begins_as_the_model_itself(folder, monkeypatch):
+    monkeypatch.setattr(mt.bf32, "available", lambda: True)
+    ids = torch.tensor([[2, 20, 30, 40, 50]])
+    expected = load_base(folder, "float32")[0](input_ids=ids).logits
+    base = load_frozen(folder, "float32", "bf32")[0]
+    model = hastened(adapt(base, dataclasses.replace(tiny.LORA, dora=True)), "bf32").train()
+    found = model(input_ids=ids).logits
+    assert 0 < (found - expected).norm() < 0.02 * expected.norm()
+    found.sum().backward()
 
 
 def test_weights_of_fewer_bits_are_left_to_peft(folder):

@@ -21,9 +21,15 @@ TEXTS = [("The cat sat.", "猫が座っています。"), ("It is raining.", "�
 SEGMENTS = [{"id": str(i), "src": src, "tgt": tgt} for i, (src, tgt) in enumerate(TEXTS)]
 
 
+def trainable(folder):
+    """A model of which every weight is trained, and its tokenizer."""
+    model, tokenizer = load_base(tiny.save_gemma(folder), "float32")
+    return model.requires_grad_(True), tokenizer
+
+
 @pytest.fixture
 def loaded(tmp_path):
-    return load_base(tiny.save_gemma(tmp_path / "base"), "float32")
+    return trainable(tmp_path / "base")
 
 
 def made(loaded, folder: Path, judge, keep=lambda step: None, **changes):
@@ -70,7 +76,7 @@ def test_micro_batches_give_the_loss_and_weights_of_the_whole_batch(tmp_path):
     for micro in (4, 1):
         losses: list[float] = []
         folder = tmp_path / str(micro)
-        loaded = load_base(tiny.save_gemma(folder / "base"), "float32")
+        loaded = trainable(folder / "base")
         built, _ = made(
             loaded, folder, lambda epoch, loss, seen=losses: seen.append(loss) or True, micro_batch_size=micro
         )
