@@ -22,10 +22,11 @@ sys.path.insert(0, str(ROOT / "stages"))
 from mt.errors import InputError  # noqa: E402 (stages/ must be found first)
 from mt.files import write_json  # noqa: E402
 from mt.segments import decoded_lines  # noqa: E402
+from timed_stage import KINDS  # noqa: E402
 from wholerun import StageClock, copy, environment, repro  # noqa: E402
 
 PRESET = "embedded"
-COLUMNS = ("imports", "loading", "work", "dvc", "all")
+COLUMNS = (*KINDS, "dvc", "all")
 
 
 def launcher(folder: Path, rows: Path) -> Path:
@@ -47,7 +48,7 @@ def combined(seconds: Mapping[str, float], rows: Sequence[Mapping[str, Any]]) ->
     """
     found = {}
     for (stage, whole), row in zip(seconds.items(), rows, strict=True):
-        own = {kind: row[kind] for kind in ("imports", "loading", "work")}
+        own = {kind: row[kind] for kind in KINDS}
         found[stage] = {**own, "dvc": whole - sum(own.values()), "all": whole, "mib": row["mib"]}
     return found
 

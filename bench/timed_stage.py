@@ -25,6 +25,7 @@ LOADERS = {
     "mt.lid": ("LanguageId.__init__",),
 }
 """Module → what loads a model, or reads its files to name it."""
+KINDS = ("imports", "loading", "work")
 KIB = 1 << 10
 
 
@@ -32,7 +33,7 @@ class Clock:
     """Seconds by kind; while one kind is counted inside another, the outer one stands still."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {"imports": 0.0, "loading": 0.0, "work": 0.0}
+        self.seconds = dict.fromkeys(KINDS, 0.0)
         self._kinds = ["work"]
         self._since = time.perf_counter()
 
