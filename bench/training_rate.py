@@ -163,6 +163,7 @@ def step_seconds(model: Any, tokenizer: Any, size: Size, rows: int, checkpointin
         max_grad_norm=1.0,
         batch_size=rows,
         micro_batch_size=rows,
+        micro_batch_tokens=rows * size.tokens,
         precision="bfloat16",
         gradient_checkpointing=checkpointing,
         group_by_length=False,

@@ -42,6 +42,7 @@ VALUES = {
             "patience": 2,
             "batch_size": 4,
             "micro_batch_size": 4,
+            "micro_batch_tokens": 4096,
             "save_steps": SAVE_STEPS,
             "decode.batch_tokens": 256,
         }.items()

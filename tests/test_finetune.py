@@ -331,17 +331,22 @@ def alone(files, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("launcher", "micro", "checkpointing"),
+    ("launcher", "micro", "tokens", "checkpointing"),
     [
-        pytest.param("torchrun", 4, False, id="no accumulation"),
-        pytest.param("torchrun", 2, True, id="accumulation and a blank micro batch"),
-        pytest.param("accelerate", 3, False, id="micro batches that do not divide the batch"),
+        pytest.param("torchrun", 4, 4096, False, id="no accumulation"),
+        pytest.param("torchrun", 4, 60, False, id="parts of a micro batch"),
+        pytest.param("torchrun", 2, 4096, True, id="accumulation and a blank micro batch"),
+        pytest.param("accelerate", 3, 4096, False, id="micro batches that do not divide the batch"),
     ],
 )
-def test_two_processes_train_as_one_does(files, alone, tmp_path, launcher, micro, checkpointing):
+def test_two_processes_train_as_one_does(files, alone, tmp_path, launcher, micro, tokens, checkpointing):
     one, expected, changes = alone
     paths = placed(files, tmp_path, comet="comet")
-    own = {"finetune__micro_batch_size": micro, "finetune__gradient_checkpointing": checkpointing}
+    own = {
+        "finetune__micro_batch_size": micro,
+        "finetune__micro_batch_tokens": tokens,
+        "finetune__gradient_checkpointing": checkpointing,
+    }
     done = launched(files, tmp_path, processes=2, launcher=launcher, paths=paths, **own, **changes)
     assert done.returncode == 0, done.stderr
     assert len(expected) == 6

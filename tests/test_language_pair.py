@@ -43,6 +43,7 @@ CUT = {
             "warmup_steps": 0,
             "batch_size": 8,
             "micro_batch_size": 8,
+            "micro_batch_tokens": 4096,
             "max_tokens": 512,
             "save_steps": SAVE_STEPS,
             "decode.batch_tokens": 256,

@@ -44,6 +44,7 @@ SCHEDULE = Schedule(
     max_grad_norm=1.0,
     batch_size=4,
     micro_batch_size=4,
+    micro_batch_tokens=4096,
     precision="float32",
     gradient_checkpointing=False,
     group_by_length=False,

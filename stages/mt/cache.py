@@ -1,92 +1,115 @@
-"""Keys and values while a batch is decoded: memory for all tokens at once, and one prefix that all rows share.
+"""Keys and values while a batch is decoded: what rows share is held once, and read once for all of them.
 
 transformers' DynamicCache copies everything at every token, to append it and, in beam search, to reorder it. Here a
 token is written into its place, only what follows the prompts is reordered, and a row that is done makes way for
-another.
+another. For attention that does not take parts everything is copied at every token all the same.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 
-class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer of the cache. The prompts are read first, a row each; from `spread` on each has `copies` rows.
+class Parts(NamedTuple):
+    """Keys or values of a layer, each [rows, heads, tokens, head size], in the order of the text.
 
     Args:
-        prefix: keys and values of what all rows begin with, each [1, heads, prefix, head size]; may be empty.
-        room: tokens that a row may hold, prefix included.
-        copies: rows that continue one prompt, such as beams.
+        prefix: of what all rows begin with; one row, perhaps no tokens.
+        prompts: of what follows it in each prompt.
+        own: of what follows the prompts; as many rows a prompt as continue it.
     """
 
-    def __init__(self, prefix: tuple[torch.Tensor, torch.Tensor] | None, room: int, copies: int) -> None:
+    prefix: torch.Tensor
+    prompts: torch.Tensor
+    own: torch.Tensor
+
+    def whole(self) -> torch.Tensor:
+        """One tensor, [rows, heads, tokens, head size]."""
+        rows = len(self.own)
+        return torch.cat([part.repeat_interleave(rows // len(part), 0) for part in self], -2)
+
+
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
+    """One layer of the cache. The prompts are read first, a row each; from then on each has `copies` rows.
+
+    Args:
+        prefix: keys and values of what all rows begin with, each [1, heads, prefix, head size]; or None.
+        room: tokens that may follow a prompt.
+        copies: rows that continue one prompt, such as beams.
+        parted: whether attention takes `Parts`, see mt/attention.py, or whole tensors.
+    """
+
+    def __init__(self, prefix: tuple[torch.Tensor, torch.Tensor] | None, room: int, copies: int, parted: bool) -> None:
         super().__init__()
-        self._prefix = prefix
-        self._room, self._copies = room, copies
-        self._length = prefix[0].shape[-2] if prefix else 0
-        self._prompt = self._length
-        self._spread = False
+        self._prefix: tuple[torch.Tensor, ...] = prefix or ()
+        self._room, self._copies, self._parted = room, copies, parted
+        self._before = prefix[0].shape[-2] if prefix else 0
+        self._length = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Take the memory of all rows, and write the prefix into each."""
+        """Take what the prompts hold, and the memory for what follows them."""
         self.dtype, self.device = key_states.dtype, key_states.device
-        self.keys, self.values = (
-            states.new_empty(states.shape[0] * self._copies, states.shape[1], self._room, states.shape[3])
-            for states in (key_states, value_states)
+        states = key_states, value_states
+        self._prefix = self._prefix or tuple(one[:1, :, :0] for one in states)
+        self._prompts = tuple(one.contiguous() for one in states)
+        self._own = tuple(
+            one.new_empty(one.shape[0] * self._copies, one.shape[1], self._room, one.shape[3]) for one in states
         )
-        if self._prefix:
-            self.keys[:, :, : self._length] = self._prefix[0]
-            self.values[:, :, : self._length] = self._prefix[1]
+        self._before += key_states.shape[-2]
         self.is_initialized = True
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, cache_kwargs: dict[str, Any] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write new tokens, each [rows, heads, tokens, head size]; returns those of all tokens so far, as views."""
+    ) -> tuple[Any, Any]:
+        """Write new tokens, each [rows, heads, tokens, head size]; returns those of all tokens so far.
+
+        The prompts come first, and are given back as whole tensors.
+        """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        start, self._length = self._length, self._length + key_states.shape[-2]
-        return self._written(self.keys, key_states, start), self._written(self.values, value_states, start)
-
-    def _written(self, held: torch.Tensor, states: torch.Tensor, start: int) -> torch.Tensor:
-        if self._spread:
-            held[:, :, start : self._length] = states
-            return held[:, :, : self._length]
-        prompts = held.view(-1, self._copies, *held.shape[1:])
-        prompts[:, :, :, start : self._length] = states.unsqueeze(1)
-        return prompts[:, 0, :, : self._length]
+            pairs = zip(self._prefix, self._prompts, strict=True)
+            whole = [torch.cat([one.expand(len(two), -1, -1, -1), two], -2) for one, two in pairs]
+            return whole[0], whole[1]
+        tokens = key_states.shape[-2]
+        for held, states in zip(self._own, (key_states, value_states), strict=True):
+            held.narrow(-2, self._length, tokens).copy_(states)
+        self._length += tokens
+        triples = zip(self._prefix, self._prompts, self._own, strict=True)
+        keys, values = (Parts(prefix, prompts, own[:, :, : self._length]) for prefix, prompts, own in triples)
+        return (keys, values) if self._parted else (keys.whole(), values.whole())
 
     def get_seq_length(self) -> int:
         """Tokens in a row, prefix included."""
-        return self._length
-
-    def spread(self) -> None:
-        """The prompts have been read: from here on every row is written on."""
-        self._spread, self._prompt = True, self._length
+        return self._before + self._length
 
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         """Put row `beam_idx[i]` in the place of row i; both continue one prompt, which stays where it is."""
         moved = (beam_idx != torch.arange(len(beam_idx), device=beam_idx.device)).nonzero()[:, 0]
-        for states in (self.keys, self.values) if len(moved) else ():
-            own = states[:, :, self._prompt : self._length]
+        for states in self._own if len(moved) else ():
+            own = states[:, :, : self._length]
             own[moved] = own[beam_idx[moved]]
 
-    def keep(self, rows: int, holes: torch.Tensor, movers: torch.Tensor) -> None:
-        """Keep the first `rows` rows once rows `movers` have been put in the places of `holes`."""
-        for states in (self.keys, self.values) if len(holes) else ():
-            states[holes, :, : self._length] = states[movers, :, : self._length]
-        self.keys, self.values = self.keys[:rows], self.values[:rows]
+    def keep(self, number: int, holes: torch.Tensor, movers: torch.Tensor) -> None:
+        """Keep the first `number` prompts and their rows, once prompts `movers` have taken the places of `holes`."""
+        for states in self._prompts if len(holes) else ():
+            states[holes] = states[movers]
+        for states in self._own if len(holes) else ():
+            own = states.view(-1, self._copies, *states.shape[1:])[..., : self._length, :]
+            own[holes] = own[movers]
+        self._prompts = tuple(states[:number] for states in self._prompts)
+        self._own = tuple(states[: number * self._copies] for states in self._own)
 
 
-def preallocated(prefix: Cache | None, layers: int, room: int, copies: int) -> Cache:
+def preallocated(prefix: Cache | None, layers: int, room: int, copies: int, parted: bool) -> Cache:
     """A cache of `layers` layers; `prefix` is one that holds a single row, with which all others begin, or None.
 
     Args:
         prefix: see `PreallocatedLayer`, as all that follows.
         layers: how many.
-        room: tokens a row.
+        room: tokens that may follow a prompt.
         copies: rows a prompt.
+        parted: whether attention takes `Parts`.
     """
     held = [None] * layers if prefix is None else [(layer.keys, layer.values) for layer in prefix.layers]
-    return Cache(layers=[PreallocatedLayer(one, room, copies) for one in held])
+    return Cache(layers=[PreallocatedLayer(one, room, copies, parted) for one in held])

@@ -60,9 +60,13 @@ def fault(segment: Segment, languages: Languages, limits: Limits) -> str | None:
         ratio = length_ratio(segment["src"], segment["tgt"])
         if not limits.min_length_ratio <= ratio <= limits.max_length_ratio:
             return "length_ratio"
-    if any(len(words(segment[side], getattr(languages, side))) > limits.max_words for side in sides):
+    if any(_wordy(segment[side], getattr(languages, side), limits.max_words) for side in sides):
         return "words"
     return None
+
+
+def _wordy(text: str, language: str, most: int) -> bool:
+    return len(text) > most and len(words(text, language)) > most  # a word has a character or more
 
 
 def clean(segments: Iterable[Segment], languages: Languages, limits: Limits, tally: Tally) -> list[Segment]:

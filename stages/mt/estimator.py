@@ -129,7 +129,7 @@ def train(metric: Any, examples: Sequence[Example], embeddings: Embeddings, trai
     """Fit the estimator and the layer mix; the encoder stays as it is."""
     torch.manual_seed(training.seed)
     parameters = [*metric.estimator.parameters(), *metric.layerwise_attention.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate)
+    optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate, fused=True)
     inputs = embeddings.inputs(examples)
     targets = torch.tensor([example.score for example in examples])
     steps = training.epochs * -(-len(examples) // training.batch_size)

@@ -23,7 +23,7 @@ Precision = Literal["float32", "bf32", "bfloat16", "float16"]
 BLOCK_BYTES = 1 << 20
 DIGITS = 12
 PLACES = 1024
-"""At so many places at once a softmax is taken: over a vocabulary of 260,000, in 1 GB."""
+"""So many log-probabilities are computed at once, or those of one text: over a vocabulary of 260,000, in 1 GB."""
 ADAPTED = (ADAPTER, "adapter_model.safetensors")
 """Without the second, peft would open a pickle, or look for one on the hub."""
 
@@ -222,6 +222,11 @@ def mean_logprobs(
     lengths = [len(prompt) + len(continuation) for prompt, continuation in rows]
 
     def score(batch: list[int]) -> list[float]:
+        rows_at_once = max(1, PLACES // max(len(rows[i][1]) for i in batch))
+        parts = (batch[at : at + rows_at_once] for at in range(0, len(batch), rows_at_once))
+        return [value for part in parts for value in read(part)]
+
+    def read(batch: list[int]) -> list[float]:
         ids = pad_left([rows[i][0] + rows[i][1] for i in batch], tokenizer.pad_token_id).to(model.device)
         mask = pad_left([[1] * lengths[i] for i in batch], 0).to(model.device)
         sizes = [len(rows[i][1]) for i in batch]
@@ -230,8 +235,7 @@ def mean_logprobs(
         with torch.inference_mode(), head_reads(model, places):
             logits = model(input_ids=ids, attention_mask=mask, position_ids=positions(mask), use_cache=False).logits
         targets = ids[:, 1:][places[:, :-1]]
-        parts = zip(torch.split(logits, PLACES), torch.split(targets, PLACES), strict=True)
-        found = torch.cat([part.float().log_softmax(-1).gather(-1, at[:, None])[:, 0] for part, at in parts])
+        found = logits.float().log_softmax(-1).gather(-1, targets[:, None])[:, 0]
         return [float(row.mean()) for row in torch.split(found, sizes)]
 
     return recalled_numbers(memory, ["\0".join(pair) for pair in pairs], lengths, batch_tokens, score)

@@ -78,6 +78,7 @@ def adapt(model: Any, lora: Lora) -> Any:
     from peft import LoraConfig, get_peft_model
 
     from mt.lora_linear import LoraLinear
+    from mt.rms_norm import normalized_faster
 
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     if unknown := sorted(set(lora.target_modules) - names):
@@ -93,6 +94,7 @@ def adapt(model: Any, lora: Lora) -> Any:
     )
     if not lora.dora and model.device.type == "cpu" and all(one.dtype == torch.float32 for one in model.parameters()):
         config._register_custom_module({torch.nn.Linear: LoraLinear})
+        normalized_faster(model)
     return get_peft_model(model, config, autocast_adapter_dtype=True)
 
 

@@ -57,11 +57,17 @@ class Index:
         grams = ngrams(key(text), self._ngram)
         holders = b"".join(self._holders[gram] for gram in grams if gram in self._holders)
         common = np.bincount(np.frombuffer(holders, np.int64), minlength=1)
-        sizes = np.array(self._sizes[: len(common)], np.int64)
+        # Fewer in common make no text near, whatever its size.
+        least = max(1.0, min(self._jaccard * len(grams), self._contained * self._contained_ngrams))
+        likely = np.flatnonzero(common >= least)
+        if not len(likely):
+            return likely
+        common, sizes = common[likely], np.frombuffer(self._sizes, np.int64)[likely]
         smaller = np.minimum(sizes, len(grams))
         near = common >= self._jaccard * (len(grams) + sizes - common)
         near |= (smaller >= self._contained_ngrams) & (common >= self._contained * smaller)
-        return np.flatnonzero(near & (common > 0))
+        found: NDArray[np.intp] = likely[near]
+        return found
 
 
 @dataclass(frozen=True)

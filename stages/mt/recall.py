@@ -15,6 +15,7 @@ from mt.memory import FILE, Memory, Translation, told
 from mt.processes import agreed, beside_main, count, is_main, place
 
 CODE = (
+    "attention",
     "batched",
     "bf32",
     "cache",
@@ -24,6 +25,7 @@ CODE = (
     "lora",
     "lora_linear",
     "prompt",
+    "rms_norm",
     "sampling",
     "search",
     "seq2seq",

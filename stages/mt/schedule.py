@@ -13,7 +13,8 @@ from mt.processes import count, device
 class Schedule:
     """How long, how fast and in which precision a model is fine-tuned; the names are TrainingArguments' own.
 
-    `batch_size` is that of an optimizer step, over all micro batches and processes.
+    `batch_size` is that of an optimizer step, over all micro batches and processes. A micro batch of more than
+    `micro_batch_tokens` tokens, padding included, is read in parts.
     """
 
     seed: int
@@ -25,13 +26,14 @@ class Schedule:
     max_grad_norm: float
     batch_size: int
     micro_batch_size: int
+    micro_batch_tokens: int
     precision: Precision
     gradient_checkpointing: bool
     group_by_length: bool
     save_steps: int
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "micro_batch_size", "save_steps"):
+        for name in ("batch_size", "micro_batch_size", "micro_batch_tokens", "save_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("learning_rate", "max_grad_norm"):

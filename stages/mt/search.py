@@ -6,11 +6,13 @@ as many finished ones as there are beams.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
+from mt.attention import parted, possible
 from mt.cache import preallocated
 from mt.lm import pad_left, positions
 
@@ -31,7 +33,8 @@ class Batch:
 
     def __init__(self, model: Any, prompts: Sequence[list[int]], limits: Sequence[int], pad: int, copies: int) -> None:
         self._model, self._prompts, self._pad, self._copies = model, prompts, pad, copies
-        self._room = max(map(len, prompts)) + max(limits)
+        self._room = max(limits)
+        self._parted = possible(model)
         # As a number it would be a slice, with which the output layer reads its weights once for every row.
         self._last = torch.tensor([-1], device=self.device)
 
@@ -43,29 +46,28 @@ class Batch:
 
     def begin(self) -> torch.Tensor:
         """Read the prompts; the logits of what follows each, [prompts, vocabulary]."""
-        fits = self._fits_window()
-        shared = common(self._prompts) if fits else 0
+        shared = common(self._prompts) if self._fits_window() else 0
         rests = [prompt[shared:] for prompt in self._prompts]
         ids = pad_left(rests, self._pad).to(self.device)
         known = pad_left([[1] * len(rest) for rest in rests], 0)
         mask = torch.cat([torch.ones(len(rests), shared, dtype=torch.long), known], 1).to(self.device)
         prefix = self._read_prefix(self._prompts[0][:shared]) if shared else None
-        self._cache = preallocated(prefix, self._model.config.num_hidden_layers, self._room, self._copies)
+        layers = self._model.config.num_hidden_layers
+        self._cache = preallocated(prefix, layers, self._room, self._copies, self._parted)
         logits = self._read(ids, mask, positions(mask)[:, shared:])
-        for layer in self._cache.layers:
-            layer.spread()
-        mask = torch.nn.functional.pad(mask, (0, self._room - mask.shape[1]), value=1)
-        mask = mask.repeat_interleave(self._copies, 0)
-        self._next = mask.sum(-1, keepdim=True) - (self._room - shared - ids.shape[1])
-        # So shaped, scaled_dot_product_attention takes it as it is, and transformers makes none at every token.
-        ready = fits and self._model.config._attn_implementation == "sdpa"
-        self._mask = mask.bool()[:, None, None] if ready else mask
+        mask = torch.nn.functional.pad(mask, (0, self._room), value=1).repeat_interleave(self._copies, 0)
+        self._next = mask.sum(-1, keepdim=True) - self._room
+        self._mask = mask
+        if self._parted:
+            hidden = torch.zeros(mask.shape, dtype=self._model.dtype, device=self.device)
+            self._mask = hidden.masked_fill(mask == 0, -torch.inf)[:, None, None]
         return logits
 
     def read(self, tokens: torch.Tensor) -> torch.Tensor:
         """Read one more token of each row, [rows]; the logits of what follows, [rows, vocabulary]."""
         length = self._cache.get_seq_length() + 1
-        logits = self._read(tokens[:, None], self._mask[..., :length], self._next)
+        with parted(self._model) if self._parted else nullcontext():
+            logits = self._read(tokens[:, None], self._mask[..., :length], self._next)
         self._next = self._next + 1
         return logits
 
@@ -77,10 +79,10 @@ class Batch:
         number = int(left.sum())
         order = torch.arange(number, device=left.device)
         order[~left[:number]] = left[number:].nonzero()[:, 0] + number
-        rows = self._rows(order)
-        holes = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+        holes = (order != torch.arange(number, device=left.device)).nonzero()[:, 0]
         for layer in self._cache.layers:
-            layer.keep(len(rows), holes, rows[holes])
+            layer.keep(number, holes, order[holes])
+        rows = (order[:, None] * self._copies + torch.arange(self._copies, device=left.device)).flatten()
         self._mask, self._next = self._mask[rows], self._next[rows]
         return order
 
@@ -88,9 +90,6 @@ class Batch:
         """Let row `copy[i, j]` of prompt i take the place of its row j; [prompts, copies]."""
         first = torch.arange(len(copy), device=copy.device)[:, None] * self._copies
         self._cache.reorder_cache((first + copy).flatten())
-
-    def _rows(self, prompts: torch.Tensor) -> torch.Tensor:
-        return (prompts[:, None] * self._copies + torch.arange(self._copies, device=prompts.device)).flatten()
 
     def _read(self, ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         found = self._model(
@@ -116,7 +115,7 @@ class Batch:
         Where it does not, padding between the shared prefix and the rest would count in the window.
         """
         window = getattr(self._model.config, "sliding_window", None)
-        return not window or self._room <= window
+        return not window or max(map(len, self._prompts)) + self._room <= window
 
 
 def common(prompts: Sequence[list[int]]) -> int:

@@ -1,6 +1,7 @@
 """Fine-tuning through transformers' Trainer: a loss on target tokens only, the same on one process and on many."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,24 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
     """A Trainer that computes logits at target positions only; the loss is the mean over the batch's target tokens."""
 
     order: Order
+    micro_batch_tokens: int
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; autocast would cast what peft casts to float32, the adapter's type, straight back."""
         with disable_input_dtype_casting(self.model, active=self.args.bf16 or self.args.fp16):
             return super().train(*args, **kwargs)
+
+    def training_step(
+        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The loss of a micro batch, and its gradients; part by part, of which the last exchanges those of all."""
+        *first, last = parts(inputs, self.micro_batch_tokens)
+        loss = torch.zeros((), device=self.args.device)
+        for part in first:
+            with self.accelerator.no_sync(model):
+                loss += super().training_step(model, part, num_items_in_batch)
+        loss += super().training_step(model, last, num_items_in_batch)
+        return loss
 
     def compute_loss(
         self,
@@ -68,6 +82,19 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         return self.order
+
+
+def parts(batch: Mapping[str, torch.Tensor], tokens: int) -> list[dict[str, torch.Tensor]]:
+    """Parts of a batch, alike in rows, each of at most so many tokens, padding included, or else of a single row.
+
+    Args:
+        batch: tensors of [rows, length].
+        tokens: how many.
+    """
+    rows, length = batch["input_ids"].shape
+    number = math.ceil(rows / max(1, tokens // length))
+    split = {name: torch.tensor_split(values, number) for name, values in batch.items()}
+    return [dict(zip(split, part, strict=True)) for part in zip(*split.values(), strict=True)]
 
 
 class OneDevice(TrainingArguments):  # type: ignore[misc]
@@ -180,6 +207,7 @@ def trainer(
         callbacks=[Epochs(judge, keep, order.steps, schedule.save_steps)],
     )
     made.order = order
+    made.micro_batch_tokens = schedule.micro_batch_tokens
     made.model_accepts_loss_kwargs = True
     if index():  # the Trainer gives every process the same random numbers, and so the same dropout
         torch.manual_seed(schedule.seed + index())

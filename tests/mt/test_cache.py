@@ -35,9 +35,6 @@ def logits(model: Any, cache: Any, beams: list[int]) -> torch.Tensor:
         model(input_ids=IDS[::COPIES, :5], past_key_values=cache, use_cache=True)
         if isinstance(cache, DynamicCache):
             cache.batch_repeat_interleave(COPIES)
-        else:
-            for layer in cache.layers:
-                layer.spread()
         for i in range(5, 11):
             found.append(model(input_ids=IDS[:, i : i + 1], past_key_values=cache, use_cache=True).logits)
             cache.reorder_cache(order)
@@ -58,31 +55,42 @@ def test_logits_are_those_of_a_cache_that_copies(model: Any, prefixed: bool, bea
     plain = read(model) if prefixed else DynamicCache(config=model.config)
     if prefixed:
         plain.batch_repeat_interleave(PROMPTS)
-    layers, room = model.config.num_hidden_layers, 14 if prefixed else 11
-    cache = preallocated(read(model) if prefixed else None, layers, room, COPIES)
+    cache = preallocated(read(model) if prefixed else None, model.config.num_hidden_layers, 6, COPIES, parted=False)
     assert torch.equal(logits(model, cache, beams), logits(model, plain, beams))
 
 
 def test_reordering_matters(model: Any) -> None:
-    caches = (preallocated(None, model.config.num_hidden_layers, 11, COPIES) for _ in range(2))
+    caches = (preallocated(None, model.config.num_hidden_layers, 6, COPIES, parted=False) for _ in range(2))
     assert not torch.equal(logits(model, next(caches), [0, 1, 2]), logits(model, next(caches), [2, 0, 0]))
 
 
 def test_a_token_too_many_is_refused(model: Any) -> None:
-    cache = preallocated(None, model.config.num_hidden_layers, 4, 1)
-    with pytest.raises(RuntimeError), torch.inference_mode():
-        model(input_ids=IDS[:, :5], past_key_values=cache, use_cache=True)
+    cache = preallocated(None, model.config.num_hidden_layers, 1, 1, parted=False)
+    with torch.inference_mode():
+        for _ in range(2):
+            model(input_ids=IDS[:, :1], past_key_values=cache, use_cache=True)
+        with pytest.raises(RuntimeError):
+            model(input_ids=IDS[:, :1], past_key_values=cache, use_cache=True)
 
 
 def test_what_is_kept_goes_on_as_before(model: Any) -> None:
     """Prompt 0 goes, and the last one takes its place."""
-    whole, kept = (preallocated(None, model.config.num_hidden_layers, 8, COPIES) for _ in range(2))
+    whole, kept = (preallocated(None, model.config.num_hidden_layers, 3, COPIES, parted=False) for _ in range(2))
     with torch.inference_mode():
         for cache in (whole, kept):
             model(input_ids=IDS[::COPIES, :5], past_key_values=cache, use_cache=True)
-            for layer in cache.layers:
-                layer.spread()
-        expected = model(input_ids=IDS[:, 5:6], past_key_values=whole, use_cache=True).logits[COPIES:]
+            model(input_ids=IDS[:, 5:6], past_key_values=cache, use_cache=True)
+        expected = model(input_ids=IDS[:, 6:7], past_key_values=whole, use_cache=True).logits[COPIES:]
         for layer in kept.layers:
-            layer.keep(COPIES, torch.arange(COPIES), torch.arange(COPIES, 2 * COPIES))
-        assert torch.equal(model(input_ids=IDS[COPIES:, 5:6], past_key_values=kept, use_cache=True).logits, expected)
+            layer.keep(1, torch.tensor([0]), torch.tensor([1]))
+        assert torch.equal(model(input_ids=IDS[COPIES:, 6:7], past_key_values=kept, use_cache=True).logits, expected)
+
+
+def test_what_rows_share_is_held_once(model: Any) -> None:
+    """As bytes: a prefix for all, a prompt a prompt, and room for what is written a row."""
+    cache = preallocated(read(model), model.config.num_hidden_layers, 6, COPIES, parted=True)
+    with torch.inference_mode():
+        model(input_ids=IDS[::COPIES, :5], past_key_values=cache, use_cache=True)
+        (keys, _) = cache.layers[0].update(*(torch.zeros(PROMPTS * COPIES, 1, 1, 256) for _ in range(2)))
+    places = [part.untyped_storage().nbytes() // part.element_size() // part[0, :, 0].numel() for part in keys]
+    assert places == [3, PROMPTS * 5, PROMPTS * COPIES * 6]

@@ -45,12 +45,20 @@ def test_padding_that_is_the_end_of_sequence_is_refused(folder, tmp_path):
         load_base(tmp_path, "float32")
 
 
-@pytest.mark.parametrize("places", [3, 1024])
-def test_mean_logprobs_are_those_of_each_text_alone(folder, monkeypatch, places):
-    monkeypatch.setattr(mt.lm, "PLACES", places)
+@pytest.mark.parametrize(("longest", "rows"), [(0, [1, 1, 1]), (2, [2, 1]), (100, [3])])
+def test_mean_logprobs_are_those_of_each_text_alone(folder, monkeypatch, longest, rows):
+    """With places at once for less than a text, for two of the longest continuation, and for all."""
     model, tokenizer = load_base(folder, "float32")
     pairs = [("The cat", " sat on the mat.\n"), ("雨", "が\n"), ("The other cat that sat there", " sang\n")]
+    most = max(len(tokenizer(tail, add_special_tokens=False).input_ids) for _, tail in pairs)
+    monkeypatch.setattr(mt.lm, "PLACES", longest * most)
+    read: list[int] = []
+    handle = model.register_forward_pre_hook(
+        lambda _, __, given: read.append(len(given["input_ids"])), with_kwargs=True
+    )
     together = mean_logprobs(model, tokenizer, pairs, 10_000, None)
+    handle.remove()
+    assert read == rows
     for (prompt, continuation), found in zip(pairs, together, strict=True):
         head = tokenizer(prompt).input_ids
         tail = tokenizer(continuation, add_special_tokens=False).input_ids

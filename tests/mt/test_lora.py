@@ -67,7 +67,8 @@ def test_each_kind_trains_opens_with_plain_peft_and_merges(folder, tmp_path, cha
 
 
 @pytest.mark.parametrize(
-    ("weights", "precision"), [("float32", "float32"), ("bfloat16", "float32"), ("bfloat16", "bfloat16")]
+    ("weights", "precision"),
+    [("float32", "float32"), ("float32", "bfloat16"), ("bfloat16", "float32"), ("bfloat16", "bfloat16")],
 )
 def test_the_base_keeps_its_type_and_the_adapter_is_float32(folder, tmp_path, weights, precision):
     model, losses = trained(folder, tmp_path, LORA, weights, precision=precision)

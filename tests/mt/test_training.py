@@ -12,7 +12,7 @@ from mt.lora import adapt
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.rows import IGNORED, blank, collate, examples
 from mt.tally import Tally
-from mt.training import Epochs, OneDevice, trainer
+from mt.training import Epochs, OneDevice, parts, trainer
 
 SCHEDULE = tiny.SCHEDULE
 LORA = tiny.LORA
@@ -84,6 +84,35 @@ def test_micro_batches_give_the_loss_and_weights_of_the_whole_batch(tmp_path):
         curves.append(losses)
     assert curves[0] == pytest.approx(curves[1], abs=1e-4)
     assert curves[0][1] < curves[0][0]
+
+
+@pytest.mark.parametrize(("tokens", "rows"), [(1000, [5]), (14, [2, 2, 1]), (13, [1] * 5), (1, [1] * 5)])
+def test_parts(tokens, rows):
+    batch = {"input_ids": torch.arange(35).view(5, 7), "labels": torch.arange(35, 70).view(5, 7)}
+    found = parts(batch, tokens)
+    assert [len(part["input_ids"]) for part in found] == rows
+    assert all(torch.equal(torch.cat([part[name] for part in found]), batch[name]) for name in batch)
+
+
+@pytest.mark.parametrize(("rows", "times"), [(0, 12), (1, 12), (5, 3)])
+def test_a_micro_batch_in_parts_gives_the_loss_and_gradients_of_the_whole(loaded, tmp_path, rows, times):
+    model, _ = loaded
+    found = []
+    longest = max(len(row["input_ids"]) for row in made(loaded, tmp_path, lambda epoch, loss: True)[1])
+    for most in (4096, max(1, rows * longest)):
+        built, data = made(loaded, tmp_path, lambda epoch, loss: True, micro_batch_size=12, micro_batch_tokens=most)
+        batch = on(model, collate(data, pad=0))
+        read: list[int] = []
+        handle = model.register_forward_pre_hook(lambda _, __, given, into=read: into.append(1), with_kwargs=True)
+        number = (batch["labels"] != IGNORED).sum()
+        loss = built.training_step(model, batch, num_items_in_batch=number)
+        handle.remove()
+        found.append((float(loss), [weights.grad.clone() for weights in model.parameters()], len(read)))
+        model.zero_grad()
+    (loss, gradients, once), (other_loss, others, more) = found
+    assert (once, more) == (1, times)
+    assert other_loss == pytest.approx(loss, rel=1e-5)
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(gradients, others, strict=True))
 
 
 def test_training_stops_when_the_judge_says_so(loaded, tmp_path):
