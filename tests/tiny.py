@@ -103,6 +103,15 @@ def gemma(rows: int) -> Any:
     return model.eval()
 
 
+def windowed(rows: int, window: int) -> Any:
+    """The same with another window."""
+    model = gemma(rows)
+    model.config.sliding_window = window
+    for layer in model.model.layers:
+        layer.self_attn.sliding_window = window if layer.self_attn.is_sliding else None
+    return model
+
+
 def save_gemma(folder: Path) -> Path:
     """Write the tiny Gemma with its tokenizer: byte fallback, tied embeddings."""
     vocabulary = pieces()

@@ -7,7 +7,7 @@ import torch
 from transformers import DynamicCache
 
 from mt.cache import preallocated
-from tiny import gemma
+from tiny import windowed
 
 PROMPTS, COPIES = 2, 3
 IDS = (torch.arange(PROMPTS * COPIES * 12) % 50 + 5).reshape(PROMPTS * COPIES, 12)
@@ -16,11 +16,7 @@ PREFIX = torch.tensor([[7, 9, 11]])
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    made = gemma(60)
-    made.config.sliding_window = 64
-    for layer in made.model.layers:
-        layer.self_attn.sliding_window = 64 if layer.self_attn.is_sliding else None
-    return made
+    return windowed(60, 64)
 
 
 def logits(model: Any, cache: Any, beams: list[int]) -> torch.Tensor:

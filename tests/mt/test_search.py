@@ -16,7 +16,7 @@ PAD = 0
 @pytest.fixture(scope="module", params=[1.0, 3.0], ids=["flat", "sharp"])
 def model(request: Any) -> Any:
     """Random weights; those of the output made larger, so that finished beams end a search early."""
-    made = windowed(64)
+    made = tiny.windowed(VOCABULARY, 64)
     with torch.no_grad():
         made.model.norm.weight.copy_((1 + made.model.norm.weight) * request.param * 4 - 1)
     return made
@@ -50,20 +50,12 @@ def test_tokens_are_those_of_generate(model: Any, limits: list[int], every: int,
     assert found == expected
 
 
-def windowed(window: int) -> Any:
-    made = tiny.gemma(VOCABULARY)
-    made.config.sliding_window = window
-    for layer in made.model.layers:
-        layer.self_attn.sliding_window = window if layer.self_attn.is_sliding else None
-    return made
-
-
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("kind", ["sdpa", "eager"])
 @pytest.mark.parametrize("window", [4, 8, 64])
 def test_tokens_are_those_of_generate_in_any_window(kind: str, window: int, beams: int) -> None:
     """A window of 4 is shorter than most prompts, one of 8 than what becomes of them."""
-    model = windowed(window)
+    model = tiny.windowed(VOCABULARY, window)
     model.set_attn_implementation(kind)
     limits = [9, 3, 12, 6, 1]
     batch = Batch(model, PROMPTS, limits, PAD, beams)
@@ -73,7 +65,7 @@ def test_tokens_are_those_of_generate_in_any_window(kind: str, window: int, beam
 
 
 def test_a_window_changes_what_is_written() -> None:
-    narrow, wide = (plain(windowed(window), PROMPTS[2], 12, [1], 1) for window in (8, 64))
+    narrow, wide = (plain(tiny.windowed(VOCABULARY, window), PROMPTS[2], 12, [1], 1) for window in (8, 64))
     assert narrow != wide
 
 
