@@ -34,9 +34,10 @@ repro: .venv/installed
 	dvc repro
 	@python tools/table.py metrics/summary.json
 
-# Two tests at a time, each on a core of its own: more threads than cores only wait for one another.
+# Two tests at a time, each on a core of its own: more threads than cores only wait for one another. Memory in large pages.
 test: .venv/installed
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	env OMP_NUM_THREADS=1 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 PYTHONMALLOC=malloc \
+		python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed
 	python bench/peers.py --out bench.json

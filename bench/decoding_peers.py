@@ -1,8 +1,9 @@
 """Decoding with the engine of this project, with transformers' `generate`, and with llama.cpp, on the same prompts.
 
 Each does it as its documentation shows: `generate` in batches of 32 in the order of the test set, padded on the left,
-in float32; llama.cpp one prompt at a time, on the GGUF from which the base model was made, which it holds in four bits,
-so it is there for the base model alone. Ours decodes in float32, and in BF32 as well (mt/bf32.py).
+in float32; llama.cpp greedily, as it has no beams, and one prompt at a time, on the GGUF from which the base model was
+made, which it holds in four bits and with the whole vocabulary, and on it the adapter as GGUF too. Ours decodes in
+float32, and in BF32 as well (mt/bf32.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,8 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
+from gguf import MODEL_ARCH
+
 from fetch_models import Params as Source
 from fetch_models import join
+from llama_adapter import write_gguf
 from mt.archives import user_cache
 from mt.decode import Decoding, translate
 from mt.lm import Precision, line_ends, load_adapted, load_base
@@ -135,15 +139,15 @@ def works(root: Path, segments: int) -> Iterator[Work]:
         )
         for name, beams in STRATEGIES.items():
             decoding = Decoding("beam" if beams > 1 else "greedy", beams, 1.0, 1.0, 1, 96, 3.0, 8, params.batch_tokens)
-            llama = llama_of(root) if system == "baseline" and beams == 1 else None
+            llama = llama_of(root, adapter if system == "ft" else None) if beams == 1 else None
             yield Work(f"{system}, {name}", model, bf32, tokenizer, prompter, test, decoding, llama)
 
 
-def llama_of(root: Path) -> Any:
-    """llama.cpp with the GGUF that models.source names; None where xllamacpp is not installed."""
+def llama_of(root: Path, adapter: Path | None) -> Any:
+    """llama.cpp with the GGUF that models.source names, and an adapter of it; None where xllamacpp is not installed."""
     if find_spec("xllamacpp") is None:
         return None
-    from xllamacpp import CommonParams, Server
+    from xllamacpp import CommonAdapterLoraInfo, CommonParams, Server
 
     model = load(Source, root / "params.yaml", {"model": "models.source"}).model
     with TemporaryDirectory() as folder:
@@ -152,4 +156,7 @@ def llama_of(root: Path) -> Any:
         asked = CommonParams()
         asked.model.path, asked.n_ctx, asked.n_parallel = str(path), CONTEXT, 1
         asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = THREADS
+        if adapter is not None:
+            write_gguf(adapter, MODEL_ARCH.GEMMA3, Path(folder) / "adapter.gguf")
+            asked.lora_adapters = [CommonAdapterLoraInfo(str(Path(folder) / "adapter.gguf"), 1.0)]
         return Server(asked)

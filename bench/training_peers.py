@@ -4,9 +4,11 @@ The two others train as their documentation shows it: padded batches, peft's own
 at every position, and a loss on the completion alone; the one through labels of -100, the other by
 `completion_only_loss`. All have the same rank, learning rate and batches, in the same order. Trainer computes in
 float32 and SFTTrainer in bfloat16, as they do by themselves; SFTTrainer also has an end of sequence in its targets,
-which are counted without it.
+which are counted without it. Ours have the `environment` that params.yaml gives to the stages.
 """
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 from peft import LoraConfig, get_peft_model
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
@@ -25,7 +28,7 @@ from mt.bf32 import hastened
 from mt.errors import InputError
 from mt.lm import load_base
 from mt.lora import adapt, load_frozen
-from mt.params import load
+from mt.params import load, read_tree
 from mt.prompt import FORWARD, Prompter
 from mt.rows import IGNORED, Order, examples
 from mt.segments import Segment, read_segments
@@ -54,7 +57,8 @@ class Contender:
         context = get_context("spawn")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(name, root, rows, theirs), daemon=True)
-        self._process.start()
+        with patch.dict(os.environ, variables(name, root)):
+            self._process.start()
         theirs.close()
         self.target_tokens: int = self._told()
         self.losses: list[float] = []
@@ -70,6 +74,12 @@ class Contender:
             return self._ours.recv()
         except EOFError as error:
             raise InputError("a contender's training has failed; its own message stands above") from error
+
+
+def variables(name: str, root: Path) -> dict[str, str]:
+    """What a contender's environment has besides: ours what params.yaml gives to the stages."""
+    text = read_tree(root / "params.yaml")["environment"] if name in (OURS, WHOLE) else ""
+    return dict(word.split("=", 1) for word in shlex.split(text))
 
 
 def serve(name: str, root: Path, rows: int, pipe: Connection) -> None:

@@ -71,7 +71,7 @@ def test_params_are_what_is_read(stage: Stage) -> None:
 
 def test_every_section_is_read() -> None:
     read = {key.partition(".")[0] for stage in STAGES.values() for key in stage.params}
-    assert read | {"launch"} == set(SECTIONS)
+    assert read | {"environment", "launch"} == set(SECTIONS)
 
 
 def test_the_groups_of_dvc_yaml_are_those_of_the_parameters() -> None:

@@ -181,9 +181,17 @@ def test_only_what_is_a_preset_is_put_in_place(name: str, project: Path) -> None
             "dvc.yaml cannot be filled in from it (Exceeds the limit",
             id="a number of more digits than Python writes",
         ),
-        pytest.param("launch: python ", "launch: python 'x ", "launch: is no command (No closing quot", id="a quote"),
         pytest.param(
-            "launch: python ", "launch: python \\ ", "launch: is no command to put a script after", id="an escape"
+            "launch: python ",
+            "launch: python 'x ",
+            "environment and launch: make no command (No closing quot",
+            id="a quote",
+        ),
+        pytest.param(
+            "launch: python ",
+            "launch: python \\ ",
+            "environment and launch: make no command to put a script after",
+            id="an escape",
         ),
         pytest.param(
             "testsets: [tatoeba, kyoto]",
@@ -207,6 +215,13 @@ def test_whatever_launches_is_no_stage(launch: str, project: Path) -> None:
     text = (project / "presets" / "embedded.yaml").read_text(encoding="utf-8")
     (project / PARAMS).write_text(text.replace("launch: python ", f"launch: {launch} ", 1), encoding="utf-8")
     (project / "my_launcher.py").write_text("raise SystemExit('was run')", encoding="utf-8")
+    preset.main(["check"])
+
+
+def test_stages_may_have_no_environment_of_their_own(project: Path) -> None:
+    text = (project / "presets" / "embedded.yaml").read_text(encoding="utf-8")
+    (line,) = (line for line in text.split("\n") if line.startswith("environment:"))
+    (project / PARAMS).write_text(text.replace(line, "environment: ''", 1), encoding="utf-8")
     preset.main(["check"])
 
 

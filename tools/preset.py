@@ -64,10 +64,14 @@ def call(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise InputError(f"{PARAMS}: launch: is no command ({error}); write one such as python") from error
+        raise InputError(
+            f"{PARAMS}: environment and launch: make no command ({error}); write such as A=1 and python"
+        ) from error
     scripts = [number for number, word in enumerate(words) if word.startswith("stages/")]
     if not scripts:
-        raise InputError(f"{PARAMS}: launch: is no command to put a script after; write one such as python")
+        raise InputError(
+            f"{PARAMS}: environment and launch: make no command to put a script after; write such as A=1 and python"
+        )
     return words[scripts[-1] :]
 
 

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
+TOKENS = 16
+"""For so many more at a time is memory taken: by then some rows are done, and need none."""
+
 
 class Parts(NamedTuple):
     """Keys or values of a layer, each [rows, heads, tokens, head size], in the order of the text.
@@ -35,28 +38,27 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
 
     Args:
         prefix: keys and values of what all rows begin with, each [1, heads, prefix, head size]; or None.
+        prompts: how many; they may be read some rows at a time, all padded to one length.
         room: tokens that may follow a prompt.
         copies: rows that continue one prompt, such as beams.
         parted: whether attention takes `Parts`, see mt/attention.py, or whole tensors.
     """
 
-    def __init__(self, prefix: tuple[torch.Tensor, torch.Tensor] | None, room: int, copies: int, parted: bool) -> None:
+    def __init__(
+        self, prefix: tuple[torch.Tensor, torch.Tensor] | None, prompts: int, room: int, copies: int, parted: bool
+    ) -> None:
         super().__init__()
         self._prefix: tuple[torch.Tensor, ...] = prefix or ()
-        self._room, self._copies, self._parted = room, copies, parted
-        self._before = prefix[0].shape[-2] if prefix else 0
+        self._unread, self._room, self._copies, self._parted = prompts, room, copies, parted
         self._length = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Take what the prompts hold, and the memory for what follows them."""
+        """Take the memory for the prompts."""
         self.dtype, self.device = key_states.dtype, key_states.device
         states = key_states, value_states
         self._prefix = self._prefix or tuple(one[:1, :, :0] for one in states)
-        self._prompts = tuple(one.contiguous() for one in states)
-        self._own = tuple(
-            one.new_empty(one.shape[0] * self._copies, one.shape[1], self._room, one.shape[3]) for one in states
-        )
-        self._before += key_states.shape[-2]
+        self._prompts = tuple(one.new_empty(self._unread, *one.shape[1:]) for one in states)
+        self._own = tuple(one.new_empty(self._unread * self._copies, one.shape[1], 0, one.shape[3]) for one in states)
         self.is_initialized = True
 
     def update(
@@ -64,24 +66,25 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
     ) -> tuple[Any, Any]:
         """Write new tokens, each [rows, heads, tokens, head size]; returns those of all tokens so far.
 
-        The prompts come first, and are given back as whole tensors.
+        The prompts come first, and are given back as whole tensors; then comes one token a row at a time.
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            pairs = zip(self._prefix, self._prompts, strict=True)
-            whole = [torch.cat([one.expand(len(two), -1, -1, -1), two], -2) for one, two in pairs]
-            return whole[0], whole[1]
-        tokens = key_states.shape[-2]
+        if self._unread:
+            return self._begin((key_states, value_states))
+        if self._length == self._own[0].shape[-2]:
+            self._own = tuple(self._grown(own) for own in self._own)
         for held, states in zip(self._own, (key_states, value_states), strict=True):
-            held.narrow(-2, self._length, tokens).copy_(states)
-        self._length += tokens
+            held.narrow(-2, self._length, 1).copy_(states)
+        self._length += 1
         triples = zip(self._prefix, self._prompts, self._own, strict=True)
         keys, values = (Parts(prefix, prompts, own[:, :, : self._length]) for prefix, prompts, own in triples)
         return (keys, values) if self._parted else (keys.whole(), values.whole())
 
     def get_seq_length(self) -> int:
-        """Tokens in a row, prefix included."""
-        return self._before + self._length
+        """Tokens in a row, prefix included; of the prefix alone until all prompts are read."""
+        before = self._prefix[0].shape[-2] if self._prefix else 0
+        return before if self._unread else before + self._prompts[0].shape[-2] + self._length
 
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         """Put row `beam_idx[i]` in the place of row i; both continue one prompt, which stays where it is."""
@@ -95,21 +98,38 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         for states in self._prompts if len(holes) else ():
             states[holes] = states[movers]
         for states in self._own if len(holes) else ():
-            own = states.view(-1, self._copies, *states.shape[1:])[..., : self._length, :]
+            own = states.view(len(states) // self._copies, self._copies, *states.shape[1:])[..., : self._length, :]
             own[holes] = own[movers]
         self._prompts = tuple(states[:number] for states in self._prompts)
         self._own = tuple(states[: number * self._copies] for states in self._own)
 
+    def _begin(self, states: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = len(states[0])
+        at = len(self._prompts[0]) - self._unread
+        for held, one in zip(self._prompts, states, strict=True):
+            held[at : at + rows] = one
+        self._unread -= rows
+        pairs = zip(self._prefix, states, strict=True)
+        keys, values = (torch.cat([prefix.expand(rows, -1, -1, -1), one], -2) for prefix, one in pairs)
+        return keys, values
 
-def preallocated(prefix: Cache | None, layers: int, room: int, copies: int, parted: bool) -> Cache:
+    def _grown(self, own: torch.Tensor) -> torch.Tensor:
+        rows, heads, _, size = own.shape
+        larger = own.new_empty(rows, heads, min(self._length + TOKENS, self._room), size)
+        larger[:, :, : self._length] = own
+        return larger
+
+
+def preallocated(prefix: Cache | None, layers: int, prompts: int, room: int, copies: int, parted: bool) -> Cache:
     """A cache of `layers` layers; `prefix` is one that holds a single row, with which all others begin, or None.
 
     Args:
         prefix: see `PreallocatedLayer`, as all that follows.
         layers: how many.
+        prompts: how many.
         room: tokens that may follow a prompt.
         copies: rows a prompt.
         parted: whether attention takes `Parts`.
     """
     held = [None] * layers if prefix is None else [(layer.keys, layer.values) for layer in prefix.layers]
-    return Cache(layers=[PreallocatedLayer(one, room, copies, parted) for one in held])
+    return Cache(layers=[PreallocatedLayer(one, prompts, room, copies, parted) for one in held])

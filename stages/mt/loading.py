@@ -153,5 +153,5 @@ def check_finite(folder: Path, weights: Iterable[tuple[str, Any]]) -> None:
         InputError: one of the tensors holds NaN or an infinity.
     """
     for name, values in weights:
-        if not bool(values.isfinite().all()):
+        if values.numel() and not all(bool(end.isfinite()) for end in values.aminmax()):
             raise InputError(f"{folder}: {name} holds weights that are not finite; remove it and run `dvc repro`")

@@ -92,9 +92,10 @@ def adapt(model: Any, lora: Lora) -> Any:
         use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
-    if not lora.dora and model.device.type == "cpu" and all(one.dtype == torch.float32 for one in model.parameters()):
-        config._register_custom_module({torch.nn.Linear: LoraLinear})
+    if model.device.type == "cpu" and all(one.dtype == torch.float32 for one in model.parameters()):
         normalized_faster(model)
+        if not lora.dora:
+            config._register_custom_module({torch.nn.Linear: LoraLinear})
     return get_peft_model(model, config, autocast_adapter_dtype=True)
 
 

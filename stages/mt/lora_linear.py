@@ -96,4 +96,4 @@ class _Adapted(torch.autograd.Function):
             if places is not None:
                 through.view(-1).index_fill_(0, places, 0.0)
             of_rows = ctx.times(gradient, weight).add_(through)
-        return of_rows, None, of_down, gradient.t() @ inner, None, None, None
+        return of_rows, None, of_down, (inner.t() @ gradient).t(), None, None, None

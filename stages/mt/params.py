@@ -30,6 +30,7 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 SECTIONS = (
     "preset",
     "launch",
+    "environment",
     "languages",
     "testsets",
     "systems",

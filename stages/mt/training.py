@@ -187,7 +187,7 @@ def trainer(
         gradient_checkpointing=schedule.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         seed=schedule.seed,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         logging_steps=1,
         save_strategy="no",
         report_to=[],

@@ -45,23 +45,39 @@ def read(model: Any) -> DynamicCache:
     return cache
 
 
+@pytest.mark.parametrize("prefixed", [False, True])
+def test_prompts_may_be_read_some_at_a_time(model: Any, prefixed: bool) -> None:
+    layers, prompts = model.config.num_hidden_layers, IDS[:, :5]
+    whole, pieces = (preallocated(read(model) if prefixed else None, layers, len(IDS), 2, 1, True) for _ in range(2))
+    with torch.inference_mode():
+        model(input_ids=prompts, past_key_values=whole, use_cache=True)
+        for part in torch.split(prompts, 4):
+            model(input_ids=part, past_key_values=pieces, use_cache=True)
+        for one, other in zip(whole.layers, pieces.layers, strict=True):
+            new = [torch.zeros(len(IDS), 1, 1, 256) for _ in range(2)]
+            for held, again in zip(one.update(*new), other.update(*new), strict=True):
+                assert torch.allclose(held.whole(), again.whole(), atol=1e-5)
+
+
 @pytest.mark.parametrize("beams", [[0, 1, 2], [2, 0, 0], [1, 1, 1]], ids=str)
 @pytest.mark.parametrize("prefixed", [False, True])
 def test_logits_are_those_of_a_cache_that_copies(model: Any, prefixed: bool, beams: list[int]) -> None:
     plain = read(model) if prefixed else DynamicCache(config=model.config)
     if prefixed:
         plain.batch_repeat_interleave(PROMPTS)
-    cache = preallocated(read(model) if prefixed else None, model.config.num_hidden_layers, 6, COPIES, parted=False)
+    cache = preallocated(
+        read(model) if prefixed else None, model.config.num_hidden_layers, PROMPTS, 6, COPIES, parted=False
+    )
     assert torch.equal(logits(model, cache, beams), logits(model, plain, beams))
 
 
 def test_reordering_matters(model: Any) -> None:
-    caches = (preallocated(None, model.config.num_hidden_layers, 6, COPIES, parted=False) for _ in range(2))
+    caches = (preallocated(None, model.config.num_hidden_layers, PROMPTS, 6, COPIES, parted=False) for _ in range(2))
     assert not torch.equal(logits(model, next(caches), [0, 1, 2]), logits(model, next(caches), [2, 0, 0]))
 
 
 def test_a_token_too_many_is_refused(model: Any) -> None:
-    cache = preallocated(None, model.config.num_hidden_layers, 1, 1, parted=False)
+    cache = preallocated(None, model.config.num_hidden_layers, len(IDS), 1, 1, parted=False)
     with torch.inference_mode():
         for _ in range(2):
             model(input_ids=IDS[:, :1], past_key_values=cache, use_cache=True)
@@ -71,7 +87,9 @@ def test_a_token_too_many_is_refused(model: Any) -> None:
 
 def test_what_is_kept_goes_on_as_before(model: Any) -> None:
     """Prompt 0 goes, and the last one takes its place."""
-    whole, kept = (preallocated(None, model.config.num_hidden_layers, 3, COPIES, parted=False) for _ in range(2))
+    whole, kept = (
+        preallocated(None, model.config.num_hidden_layers, PROMPTS, 3, COPIES, parted=False) for _ in range(2)
+    )
     with torch.inference_mode():
         for cache in (whole, kept):
             model(input_ids=IDS[::COPIES, :5], past_key_values=cache, use_cache=True)
@@ -84,7 +102,7 @@ def test_what_is_kept_goes_on_as_before(model: Any) -> None:
 
 def test_what_rows_share_is_held_once(model: Any) -> None:
     """As bytes: a prefix for all, a prompt a prompt, and room for what is written a row."""
-    cache = preallocated(read(model), model.config.num_hidden_layers, 6, COPIES, parted=True)
+    cache = preallocated(read(model), model.config.num_hidden_layers, PROMPTS, 6, COPIES, parted=True)
     with torch.inference_mode():
         model(input_ids=IDS[::COPIES, :5], past_key_values=cache, use_cache=True)
         (keys, _) = cache.layers[0].update(*(torch.zeros(PROMPTS * COPIES, 1, 1, 256) for _ in range(2)))

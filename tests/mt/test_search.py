@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import tiny
-from mt.search import Batch, beam, common, greedy, largest
+from mt import search
+from mt.search import Batch, beam, common, greedy
 
 VOCABULARY = 60
 PROMPTS = [[5, 9, 11, 20], [5, 9, 30], [5, 9, 11, 21, 44, 45], [5, 9, 31, 7], [5, 9, 12]]
@@ -64,6 +65,26 @@ def test_tokens_are_those_of_generate_in_any_window(kind: str, window: int, beam
     assert found == [plain(model, prompt, limit, [1], beams) for prompt, limit in zip(PROMPTS, limits, strict=True)]
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize(("tokens", "rows"), [(1, [1] * 5), (11, [2, 2, 1]), (20, [5])])
+def test_prompts_are_read_so_many_tokens_at_once(
+    tokens: int, rows: list[int], beams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the shared beginning each is padded to 4 tokens."""
+    model = tiny.windowed(VOCABULARY, 64)
+    monkeypatch.setattr(search, "TOKENS", tokens)
+    sizes = []
+    handle = model.register_forward_pre_hook(
+        lambda _, __, given: sizes.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    batch = Batch(model, PROMPTS, [9] * 5, PAD, beams)
+    with torch.inference_mode():
+        found = greedy(batch, [9] * 5, [1], None) if beams == 1 else beam(batch, [9] * 5, [1], beams)
+    handle.remove()
+    assert sizes[1 : 1 + len(rows)] == [(number, 4) for number in rows]
+    assert found == [plain(model, prompt, 9, [1], beams) for prompt in PROMPTS]
+
+
 def test_a_window_changes_what_is_written() -> None:
     narrow, wide = (plain(tiny.windowed(VOCABULARY, window), PROMPTS[2], 12, [1], 1) for window in (8, 64))
     assert narrow != wide
@@ -78,15 +99,6 @@ def test_what_is_done_costs_nothing_more(model: Any) -> None:
         greedy(Batch(model, PROMPTS, [4, 1, 2, 1, 3], PAD, 1), [4, 1, 2, 1, 3], [], None)
     handle.remove()
     assert rows == [1, 5, 3, 2, 1]
-
-
-@pytest.mark.parametrize("number", [1, 3, 7])
-def test_largest(number: int) -> None:
-    scores = torch.randn(11, 200, generator=torch.Generator().manual_seed(number))
-    values, places = scores.topk(number)
-    found = largest(scores.clone(), number)
-    assert torch.equal(found[0], values)
-    assert torch.equal(found[1], places)
 
 
 @pytest.mark.parametrize(
