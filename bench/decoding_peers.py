@@ -2,8 +2,8 @@
 
 Each does it as its documentation shows: `generate` in batches of 32 in the order of the test set, padded on the left,
 in float32; llama.cpp greedily, as it has no beams, and one prompt at a time, on the GGUF from which the base model was
-made, which it holds in four bits and with the whole vocabulary, and on it the adapter as GGUF too. Ours decodes in
-float32, and in BF32 as well (mt/bf32.py).
+made, which it holds in four bits and with the whole vocabulary, and on it the adapter as GGUF too, unmerged. Ours and
+`generate` have it merged; ours decodes in float32, and in BF32 as well (mt/bf32.py).
 """
 
 from collections.abc import Callable, Iterator

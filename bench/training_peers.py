@@ -4,7 +4,8 @@ The two others train as their documentation shows it: padded batches, peft's own
 at every position, and a loss on the completion alone; the one through labels of -100, the other by
 `completion_only_loss`. All have the same rank, learning rate and batches, in the same order. Trainer computes in
 float32 and SFTTrainer in bfloat16, as they do by themselves; SFTTrainer also has an end of sequence in its targets,
-which are counted without it. Ours have the `environment` that params.yaml gives to the stages.
+which are counted without it. The first of ours has the `environment` that params.yaml gives to the stages; the other
+stands beside Trainer with the same memory.
 """
 
 import os
@@ -77,8 +78,8 @@ class Contender:
 
 
 def variables(name: str, root: Path) -> dict[str, str]:
-    """What a contender's environment has besides: ours what params.yaml gives to the stages."""
-    text = read_tree(root / "params.yaml")["environment"] if name in (OURS, WHOLE) else ""
+    """What a contender's environment has besides: ours as the preset has it, what params.yaml gives to the stages."""
+    text = read_tree(root / "params.yaml")["environment"] if name == OURS else ""
     return dict(word.split("=", 1) for word in shlex.split(text))
 
 

@@ -25,6 +25,7 @@ class Stage:
 
     Attributes:
         name: DVC's name, such as `finetune@ft`.
+        before: the words of `cmd` that stand before the script.
         script: the script's path from the root of the repository.
         flags: the paths that `cmd` gives, by flag without dashes and with `_`.
         at: the parameter's field → its key in params.yaml, as `--at` says.
@@ -34,6 +35,7 @@ class Stage:
     """
 
     name: str
+    before: tuple[str, ...]
     script: str
     flags: dict[str, str]
     at: dict[str, str]
@@ -64,6 +66,7 @@ def _stage(stage: Any) -> Stage:
     watched = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
     return Stage(
         name=stage.name,
+        before=tuple(words[:start]),
         script=words[start],
         flags={
             flag.removeprefix("--").replace("-", "_"): value

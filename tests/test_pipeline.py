@@ -74,6 +74,11 @@ def test_every_section_is_read() -> None:
     assert read | {"environment", "launch"} == set(SECTIONS)
 
 
+@EACH
+def test_every_stage_has_the_environment(stage: Stage) -> None:
+    assert stage.before == ("env", *read_tree(ROOT / PARAMS)["environment"].split(), "python")
+
+
 def test_the_groups_of_dvc_yaml_are_those_of_the_parameters() -> None:
     tree = read_tree(ROOT / PARAMS)
     assert list(tree["systems"]) == list(SYSTEMS)

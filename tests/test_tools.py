@@ -184,13 +184,13 @@ def test_only_what_is_a_preset_is_put_in_place(name: str, project: Path) -> None
         pytest.param(
             "launch: python ",
             "launch: python 'x ",
-            "environment and launch: make no command (No closing quot",
+            "launch: is no command (No closing quot",
             id="a quote",
         ),
         pytest.param(
             "launch: python ",
             "launch: python \\ ",
-            "environment and launch: make no command to put a script after",
+            "launch: is no command to put a script after",
             id="an escape",
         ),
         pytest.param(
@@ -218,11 +218,23 @@ def test_whatever_launches_is_no_stage(launch: str, project: Path) -> None:
     preset.main(["check"])
 
 
-def test_stages_may_have_no_environment_of_their_own(project: Path) -> None:
+def write_environment(project: Path, value: str) -> None:
     text = (project / "presets" / "embedded.yaml").read_text(encoding="utf-8")
     (line,) = (line for line in text.split("\n") if line.startswith("environment:"))
-    (project / PARAMS).write_text(text.replace(line, "environment: ''", 1), encoding="utf-8")
+    (project / PARAMS).write_text(text.replace(line, f"environment: {value}", 1), encoding="utf-8")
+
+
+@pytest.mark.parametrize("value", ["''", "A=1", "A= B='x y'"])
+def test_an_environment_is_variables(value: str, project: Path) -> None:
+    write_environment(project, value)
     preset.main(["check"])
+
+
+@pytest.mark.parametrize("value", ["", "3", "PYTHONMALLOC", "A=1 B", "A='x", "[A=1]", "{A: 1}", "-u A=1"])
+def test_an_environment_of_anything_else_is_refused(value: str, project: Path) -> None:
+    write_environment(project, value)
+    with pytest.raises(InputError, match=r"^params\.yaml: environment: must be "):
+        preset.main(["check"])
 
 
 class Terminal(io.TextIOWrapper):

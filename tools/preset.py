@@ -1,6 +1,7 @@
 """Puts a preset in the place of params.yaml (`use NAME`), or checks that before the first stage runs (`check`)."""
 
 import json
+import re
 import runpy
 import shlex
 import sys
@@ -14,6 +15,7 @@ from mt.params import check_keys, load, read_tree
 
 PARAMS = Path("params.yaml")
 PRESETS = Path("presets")
+VARIABLE = re.compile(r"[A-Za-z_]\w*=")
 
 
 def hold_to_tree(tree: dict[str, Any], known: dict[str, Any], prefix: str = "") -> None:
@@ -30,6 +32,20 @@ def hold_to_tree(tree: dict[str, Any], known: dict[str, Any], prefix: str = "") 
             hold_to_tree(tree[key], inner, f"{prefix}{key}.")
         elif isinstance(inner, list) and not isinstance(tree[key], list):
             raise InputError(f"{PARAMS}: {prefix}{key}: must be a list, such as {json.dumps(inner)[:60]}")
+
+
+def check_environment(text: Any) -> None:
+    """Hold `environment` to variables, written as for env(1).
+
+    Raises:
+        InputError: it is something else.
+    """
+    try:
+        words = shlex.split(text) if isinstance(text, str) else [""]
+    except ValueError:
+        words = [""]
+    if not all(VARIABLE.match(word) for word in words):
+        raise InputError(f"{PARAMS}: environment: must be text such as A=1 B=2, or '', not {text!r}")
 
 
 def hold_to_stages() -> None:
@@ -56,7 +72,7 @@ def hold_to_stages() -> None:
 
 
 def call(command: str) -> list[str]:
-    """The words of a stage's command from its script on; before that stands what launches it, which may be anything.
+    """The words of a stage's command from its script on; before that stand the environment and what launches it.
 
     Raises:
         InputError: the shell would see no script there.
@@ -64,14 +80,10 @@ def call(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise InputError(
-            f"{PARAMS}: environment and launch: make no command ({error}); write such as A=1 and python"
-        ) from error
+        raise InputError(f"{PARAMS}: launch: is no command ({error}); write one such as python") from error
     scripts = [number for number, word in enumerate(words) if word.startswith("stages/")]
     if not scripts:
-        raise InputError(
-            f"{PARAMS}: environment and launch: make no command to put a script after; write such as A=1 and python"
-        )
+        raise InputError(f"{PARAMS}: launch: is no command to put a script after; write one such as python")
     return words[scripts[-1] :]
 
 
@@ -93,7 +105,9 @@ def main(arguments: list[str]) -> None:
         case ["use", name]:
             use(name)
         case ["check"]:
-            hold_to_tree(read_tree(PARAMS), read_tree(PRESETS / "embedded.yaml"))
+            tree = read_tree(PARAMS)
+            hold_to_tree(tree, read_tree(PRESETS / "embedded.yaml"))
+            check_environment(tree["environment"])
             hold_to_stages()
         case _:
             raise InputError("usage: preset.py use NAME | preset.py check")

@@ -11,7 +11,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 TOKENS = 16
-"""For so many more at a time is memory taken: by then some rows are done, and need none."""
+"""For so many more at a time is memory taken on a CPU: by then some rows are done, and need none."""
 
 
 class Parts(NamedTuple):
@@ -115,7 +115,9 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
 
     def _grown(self, own: torch.Tensor) -> torch.Tensor:
         rows, heads, _, size = own.shape
-        larger = own.new_empty(rows, heads, min(self._length + TOKENS, self._room), size)
+        # A GPU's allocator would keep every smaller one.
+        tokens = min(self._length + TOKENS, self._room) if own.device.type == "cpu" else self._room
+        larger = own.new_empty(rows, heads, tokens, size)
         larger[:, :, : self._length] = own
         return larger
 

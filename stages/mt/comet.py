@@ -169,6 +169,7 @@ def _load(folder: Path) -> Any:
     hparams["pretrained_model"] = str((folder / "encoder").resolve())
     with quiet():
         from comet import load_from_checkpoint
+        from transformers.modeling_utils import no_init_weights
 
         with _opened(folder) as place:
             checkpoint = place / CHECKPOINT
@@ -178,7 +179,10 @@ def _load(folder: Path) -> Any:
             try:
                 # Once this has opened it, there is nothing in it that could run.
                 stored = set(torch.load(checkpoint, map_location="meta", mmap=True, weights_only=True)["state_dict"])
-                model = load_from_checkpoint(str(checkpoint), reload_hparams=True, strict=False, local_files_only=True)
+                with no_init_weights():  # all of them are in the checkpoint, or it is refused below
+                    model = load_from_checkpoint(
+                        str(checkpoint), reload_hparams=True, strict=False, local_files_only=True
+                    )
             except pickle.UnpicklingError as error:
                 what = "holds more than weights and numbers, which is not unpickled"
                 raise InputError(f"{folder / CHECKPOINT}: {what}; {again}") from error

@@ -1,5 +1,6 @@
 """Development decoding and scores after every epoch: which adapter is kept, and whether to go on."""
 
+import ctypes
 import gc
 import math
 import random
@@ -90,6 +91,7 @@ class Judge:
                 f"params.yaml: {place}.learning_rate: the training diverged in epoch {epoch}, its loss or adapter is "
                 "no finite number; lower it"
             )
+        release_memory()
         with same_random_numbers():
             hyps = self._translations()
             row = agreed({"epoch": epoch, "loss": loss} | (self._scores(hyps) if is_main() else {}))
@@ -198,9 +200,11 @@ def same_random_numbers() -> Iterator[None]:
 
 
 def release_memory() -> None:
-    """Give back what decoding and COMET took."""
+    """Give back what nobody holds any more: glibc keeps the pieces that training leaves, too small for decoding."""
     import torch
 
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)

@@ -1,6 +1,5 @@
 """Fine-tuning through transformers' Trainer: a loss on target tokens only, the same on one process and on many."""
 
-import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +10,7 @@ from peft.helpers import disable_input_dtype_casting
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
+from mt.batched import batches
 from mt.lm import head_reads
 from mt.loading import as_data
 from mt.processes import count, index
@@ -85,16 +85,20 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
 
 
 def parts(batch: Mapping[str, torch.Tensor], tokens: int) -> list[dict[str, torch.Tensor]]:
-    """Parts of a batch, alike in rows, each of at most so many tokens, padding included, or else of a single row.
+    """Parts of a batch, of rows of like length, each of at most so many tokens, padding included, or of a single row.
 
     Args:
-        batch: tensors of [rows, length].
+        batch: tensors of [rows, length], padded on the left; `attention_mask` shows what is padding.
         tokens: how many.
     """
-    rows, length = batch["input_ids"].shape
-    number = math.ceil(rows / max(1, tokens // length))
-    split = {name: torch.tensor_split(values, number) for name, values in batch.items()}
-    return [dict(zip(split, part, strict=True)) for part in zip(*split.values(), strict=True)]
+    lengths = batch["attention_mask"].sum(-1).tolist()
+    split = batches(lengths, tokens)
+    return [{name: values[rows, -lengths[rows[0]] :] for name, values in batch.items()} for rows in split]
+
+
+def adamw(precision: str) -> str:
+    """Which AdamW; the fused one hides from accelerate the steps that loss scaling skips, and the schedule goes on."""
+    return "adamw_torch" if precision == "float16" else "adamw_torch_fused"
 
 
 class OneDevice(TrainingArguments):  # type: ignore[misc]
@@ -187,7 +191,7 @@ def trainer(
         gradient_checkpointing=schedule.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         seed=schedule.seed,
-        optim="adamw_torch_fused",
+        optim=adamw(schedule.precision),
         logging_steps=1,
         save_strategy="no",
         report_to=[],

@@ -1,8 +1,11 @@
 import dataclasses
 import gc
 import math
+import os
+import platform
 import random
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from mt import judge as module
 from mt.decode import Decoding, translate
 from mt.errors import InputError
 from mt.files import digests, read_json, write_json
-from mt.judge import Judge, Judging, load_comet
+from mt.judge import Judge, Judging, load_comet, release_memory
 from mt.lm import load_base
 from mt.lora import adapt
 from mt.prompt import FORWARD, REVERSE, Languages, Prompter
@@ -293,3 +296,15 @@ def test_refused_settings(name):
     changes: Any = {name: 0}
     with pytest.raises(ValueError, match=f"{name} must be at least 1"):
         dataclasses.replace(JUDGING, **changes)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's pieces are given back")
+def test_memory_that_nobody_holds_goes_back_to_the_system():
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    pieces = [torch.ones(2_000) for _ in range(20_000)]
+    del pieces[:-1]  # the last one lies behind all others, which glibc therefore keeps
+    before = resident()
+    release_memory()
+    assert before - resident() > 100_000_000

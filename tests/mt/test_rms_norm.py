@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -58,8 +59,9 @@ def test_weights_that_are_trained_have_a_gradient(layers):
     assert layer.weight.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("dora", [False, True])
 @pytest.mark.parametrize(("weights", "kind"), [("float32", RmsNorm), ("bfloat16", Gemma3RMSNorm)])
-def test_a_model_that_trains_in_float32_on_a_cpu_has_it(tmp_path, monkeypatch, weights, kind):
+def test_a_model_that_trains_in_float32_on_a_cpu_has_it(tmp_path, monkeypatch, weights, kind, dora):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    model = adapt(load_base(tiny.save_gemma(tmp_path / "base"), weights)[0], tiny.LORA)
+    model = adapt(load_base(tiny.save_gemma(tmp_path / "base"), weights)[0], dataclasses.replace(tiny.LORA, dora=dora))
     assert {type(one) for one in model.modules() if isinstance(one, Gemma3RMSNorm)} == {kind}

@@ -41,7 +41,7 @@ def plain(model: Any, prompt: list[int], limit: int, stops: list[int], beams: in
 
 @pytest.mark.parametrize("beams", [1, 2, 3, 5])
 @pytest.mark.parametrize("every", [3, 8, 1000])
-@pytest.mark.parametrize("limits", [[9, 3, 12, 6, 1], [12] * 5], ids=["unlike", "alike"])
+@pytest.mark.parametrize("limits", [[9, 3, 12, 6, 1], [12] * 5, [37, 18, 3, 35, 20]], ids=["unlike", "alike", "long"])
 def test_tokens_are_those_of_generate(model: Any, limits: list[int], every: int, beams: int) -> None:
     stops = [i for i in range(1, VOCABULARY) if i % every == 1]
     batch = Batch(model, PROMPTS, limits, PAD, beams)

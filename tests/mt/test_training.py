@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 
 import tiny
 from mt.lm import load_base
@@ -12,7 +14,7 @@ from mt.lora import adapt
 from mt.prompt import FORWARD, Languages, Prompter
 from mt.rows import IGNORED, blank, collate, examples
 from mt.tally import Tally
-from mt.training import Epochs, OneDevice, parts, trainer
+from mt.training import Epochs, OneDevice, adamw, parts, trainer
 
 SCHEDULE = tiny.SCHEDULE
 LORA = tiny.LORA
@@ -86,15 +88,31 @@ def test_micro_batches_give_the_loss_and_weights_of_the_whole_batch(tmp_path):
     assert curves[0][1] < curves[0][0]
 
 
-@pytest.mark.parametrize(("tokens", "rows"), [(1000, [5]), (14, [2, 2, 1]), (13, [1] * 5), (1, [1] * 5)])
+@pytest.mark.parametrize(
+    ("tokens", "rows"),
+    [
+        (1000, [[2, 4, 0, 3, 1]]),
+        (21, [[2, 4, 0], [3, 1]]),
+        (14, [[2, 4], [0, 3], [1]]),
+        (6, [[2], [4], [0], [3], [1]]),
+        (1, [[2], [4], [0], [3], [1]]),
+    ],
+)
 def test_parts(tokens, rows):
-    batch = {"input_ids": torch.arange(35).view(5, 7), "labels": torch.arange(35, 70).view(5, 7)}
+    """The longest rows come first, and no part has padding in all of its rows."""
+    lengths = torch.tensor([5, 2, 7, 4, 7])
+    mask = (torch.arange(9) >= 9 - lengths[:, None]).long()
+    batch = {"input_ids": torch.arange(45).view(5, 9), "attention_mask": mask}
     found = parts(batch, tokens)
-    assert [len(part["input_ids"]) for part in found] == rows
-    assert all(torch.equal(torch.cat([part[name] for part in found]), batch[name]) for name in batch)
+    expected = [(part, lengths[part[0]]) for part in rows]
+    assert all(
+        torch.equal(one["input_ids"], batch["input_ids"][part, -longest:])
+        for one, (part, longest) in zip(found, expected, strict=True)
+    )
+    assert sum(int(one["attention_mask"].sum()) for one in found) == lengths.sum()
 
 
-@pytest.mark.parametrize(("rows", "times"), [(0, 12), (1, 12), (5, 3)])
+@pytest.mark.parametrize(("rows", "times"), [(0, 12), (1, 12), (5, 2)])
 def test_a_micro_batch_in_parts_gives_the_loss_and_gradients_of_the_whole(loaded, tmp_path, rows, times):
     model, _ = loaded
     found = []
@@ -149,6 +167,23 @@ def test_the_optimizer_is_adamw_and_decays_the_adapter(loaded, tmp_path):
     optimizer = built.create_optimizer()
     decays = {group["weight_decay"] for group in optimizer.param_groups if group["params"]}
     assert (type(optimizer), decays) == (torch.optim.AdamW, {SCHEDULE.weight_decay})
+    assert optimizer.defaults["fused"]
+
+
+def test_a_step_that_loss_scaling_skips_counts_as_none():
+    """As accelerate sees it, on which the schedule depends; a CPU has no such training but a scaler."""
+    Accelerator(cpu=True)
+    skipped = {}
+    for precision in ("float16", "bfloat16"):
+        weights = torch.nn.Parameter(torch.ones(2))
+        fused = adamw(precision) == "adamw_torch_fused"
+        scaler = torch.amp.GradScaler("cpu")
+        optimizer = AcceleratedOptimizer(torch.optim.AdamW([weights], fused=fused), scaler=scaler)
+        scaler.scale((weights * torch.inf).sum()).backward()
+        optimizer.step()
+        skipped[precision] = optimizer.step_was_skipped
+        assert torch.equal(weights, torch.ones(2))
+    assert skipped == {"float16": True, "bfloat16": False}
 
 
 def test_blank_rows_change_no_loss(loaded, tmp_path):
