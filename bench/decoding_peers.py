@@ -157,6 +157,7 @@ def llama_of(root: Path, adapter: Path | None) -> Any:
         asked.model.path, asked.n_ctx, asked.n_parallel = str(path), CONTEXT, 1
         asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = THREADS
         if adapter is not None:
-            write_gguf(adapter, MODEL_ARCH.GEMMA3, Path(folder) / "adapter.gguf")
-            asked.lora_adapters = [CommonAdapterLoraInfo(str(Path(folder) / "adapter.gguf"), 1.0)]
+            lora = Path(folder) / "adapter.gguf"
+            write_gguf(adapter, MODEL_ARCH.GEMMA3, lora)
+            asked.lora_adapters = [CommonAdapterLoraInfo(str(lora), 1.0)]
         return Server(asked)

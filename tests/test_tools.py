@@ -181,17 +181,9 @@ def test_only_what_is_a_preset_is_put_in_place(name: str, project: Path) -> None
             "dvc.yaml cannot be filled in from it (Exceeds the limit",
             id="a number of more digits than Python writes",
         ),
+        pytest.param("launch: python ", "launch: python 'x ", "launch: is no command (No closing quot", id="a quote"),
         pytest.param(
-            "launch: python ",
-            "launch: python 'x ",
-            "launch: is no command (No closing quot",
-            id="a quote",
-        ),
-        pytest.param(
-            "launch: python ",
-            "launch: python \\ ",
-            "launch: is no command to put a script after",
-            id="an escape",
+            "launch: python ", "launch: python \\ ", "launch: is no command to put a script after", id="an escape"
         ),
         pytest.param(
             "testsets: [tatoeba, kyoto]",
