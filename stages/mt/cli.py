@@ -1,6 +1,7 @@
 """The command line of every stage: paths as flags, values from params.yaml, one line for what the user can mend."""
 
 import argparse
+import gc
 import inspect
 import os
 import sys
@@ -12,12 +13,6 @@ from typing import Any
 from mt.errors import InputError
 from mt.params import load
 from mt.processes import end_with_launcher
-
-# OpenMP's threads spin while they wait for one another, and a stage takes ten times as long as soon as another process
-# wants a core; without any spinning, each of thousands of small operations waits for a thread to wake up. So they spin
-# some microseconds. Read when torch is loaded, so set before.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 UNSAFE = ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "TRUST_REMOTE_CODE")
 """What would let torch and transformers run code that stands in a file."""
@@ -41,6 +36,7 @@ def main(run: Callable[..., None], paths: type, params: type) -> None:
         at = dict(_pair(text) for text in arguments.pop("at"))
         file = arguments.pop("params")
         run(paths(**arguments), load(params, file, at))
+        gc.freeze()  # a process that ends needs no look for garbage, which takes a second after transformers
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -97,7 +97,15 @@ def load_adapted(base: Path, adapter: Path, precision: Precision) -> tuple[Any, 
         _check_lora(adapter / ADAPTER)
         adapted = PeftModel.from_pretrained(model, adapter, local_files_only=True)
         _check_adapter(adapted, adapter)
-        return hastened(adapted.merge_and_unload().eval(), precision), tokenizer
+        try:
+            # A copy of each layer's weights, as adding to a file's own would copy them 4 KB at a time.
+            merged = adapted.merge_and_unload(safe_merge=True)
+        except ValueError as error:
+            mend = "write another precision in params.yaml, or train with a lower learning_rate"
+            raise InputError(
+                f"{adapter}: a weight is no finite number in {precision} once it is merged; {mend}"
+            ) from error
+        return hastened(merged.eval(), precision), tokenizer
 
 
 def _check_lora(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""A linear layer and its LoRA adapter as one function with a gradient of its own, for training on a CPU.
+"""A linear layer and its LoRA adapter as one function with a gradient of its own, for training and judging on a CPU.
 
 peft computes y = Wx + s B A dropout(x) (Hu et al. 2021, equation 3) in steps that scale and add all of y, and torch
 draws dropout's numbers one by one on one core; on a CPU that takes as long as the matrix products.
@@ -20,17 +20,17 @@ SLACK = 6
 
 
 class LoraLinear(Linear):  # type: ignore[misc]
-    """peft's own layer, which trains faster: one adapter in float32, on a CPU, without autocast."""
+    """peft's own layer, which computes faster: one adapter in float32, on a CPU, without autocast."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """From [..., inputs] to [..., outputs]."""
-        if not self.training or self.disable_adapters or self.merged or torch.is_autocast_enabled("cpu"):
+        if self.disable_adapters or self.merged or torch.is_autocast_enabled("cpu"):
             out: torch.Tensor = super().forward(x, *args, **kwargs)
             return out
         (name,) = self.active_adapters
         layer = self.base_layer
         rows = x.reshape(-1, x.shape[-1])
-        share = getattr(self.lora_dropout[name], "p", 0.0)  # none is an Identity
+        share = getattr(self.lora_dropout[name], "p", 0.0) if self.training else 0.0  # none is an Identity
         apply: Any = _Adapted.apply
         out = apply(
             rows,

@@ -240,3 +240,14 @@ def run_stage(folder: Path, preset: str, segments: str) -> subprocess.CompletedP
         text=True,
         check=False,
     )
+
+
+def test_what_torch_reads_when_it_is_loaded_is_set_before_any_module_can_load_it():
+    code = (
+        "import os, sys, mt; print(os.environ['OMP_WAIT_POLICY'], os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env={**env, "PYTHONPATH": str(STAGES)}, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == ["PASSIVE", "10000", "False"]

@@ -181,6 +181,15 @@ def test_an_adapters_weights_are_all_its_own(folder, adapter, tmp_path, spoil, s
     assert "\n" not in str(told.value)
 
 
+def test_an_adapter_that_is_finite_alone_but_not_merged_is_refused(folder, adapter, tmp_path):
+    spoilt = copied(adapter, tmp_path / "adapter")
+    weights = load_file(spoilt / "adapter_model.safetensors")
+    save_file({name: values + 1e4 for name, values in weights.items()}, spoilt / "adapter_model.safetensors")
+    load_adapted(folder, spoilt, "float32")
+    with pytest.raises(InputError, match=r"no finite number in float16 once it is merged; write another precision"):
+        load_adapted(folder, spoilt, "float16")
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -60,7 +60,7 @@ def test_each_kind_trains_opens_with_plain_peft_and_merges(folder, tmp_path, cha
     assert not torch.allclose(expected, logits(base), atol=1e-3)
     save(model, tmp_path / "adapter")
     opened = PeftModel.from_pretrained(base, tmp_path / "adapter")
-    assert torch.equal(logits(opened), expected)
+    assert torch.allclose(logits(opened), expected, atol=1e-5)
     merged, _ = load_adapted(folder, tmp_path / "adapter", "float32")
     assert torch.allclose(logits(merged), expected, atol=1e-3)
     assert not any("lora" in name for name, _ in merged.named_parameters())

@@ -59,6 +59,14 @@ def test_values_and_gradients_are_those_of_peft(folder, changes):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-6)
 
 
+def test_values_are_those_of_peft_and_nothing_is_dropped_where_it_does_not_train(folder):
+    model = adapted(folder, dataclasses.replace(tiny.LORA, dropout=0.5)).eval()
+    ids = torch.tensor([[2, 20, 30, 40, 50]])
+    with torch.inference_mode():
+        values, expected = model(input_ids=ids).logits, by_peft(model)(input_ids=ids).logits
+    assert torch.allclose(values, expected, atol=1e-5)
+
+
 def test_bf32_differs_by_rounding_alone(folder, monkeypatch):
     monkeypatch.setattr(mt.bf32, "available", lambda: True)
     model = adapted(folder, WITHOUT, "bf32")
