@@ -6,7 +6,6 @@ made, which it holds in four bits and with the whole vocabulary, and on it the a
 `generate` have it merged; ours decodes in float32, and in BF32 as well (mt/bf32.py).
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,8 +30,6 @@ from mt.segments import Segment, read_segments
 GENERATE_BATCH = 32
 THREADS = 2
 CONTEXT = 2048
-OURS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-"""What serves torch, which has read it by then, makes the threads of llama.cpp a fifth slower."""
 PRECISIONS: tuple[Precision, Precision] = ("float32", "bf32")
 STRATEGIES = {"greedy": 1, "beam 3": 3}
 
@@ -150,8 +147,6 @@ def llama_of(root: Path, adapter: Path | None) -> Any:
     """llama.cpp with the GGUF that models.source names, and an adapter of it; None where xllamacpp is not installed."""
     if find_spec("xllamacpp") is None:
         return None
-    for name in OURS:
-        os.environ.pop(name, None)
     from xllamacpp import CommonAdapterLoraInfo, CommonParams, Server
 
     model = load(Source, root / "params.yaml", {"model": "models.source"}).model
