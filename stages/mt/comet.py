@@ -152,8 +152,16 @@ def quiet() -> Iterator[None]:
         root.setLevel(level)
 
 
+def as_computed(values: Any) -> Any:
+    """A tensor in the type in which unbabel-comet computes, which may be stored in fewer bits."""
+    return values.float() if values.is_floating_point() else values
+
+
 def _load(folder: Path) -> Any:
-    """Load with the encoder's path made absolute, so that the working directory does not matter."""
+    """Load with the encoder's path made absolute, so that the working directory does not matter.
+
+    unbabel-comet makes the model of a checkpoint without its weights, which then take their places.
+    """
     import torch
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -174,22 +182,25 @@ def _load(folder: Path) -> Any:
         with _opened(folder) as place:
             checkpoint = place / CHECKPOINT
             checkpoint.parent.mkdir(parents=True)
-            checkpoint.symlink_to((folder / CHECKPOINT).resolve())
             yaml.dump(hparams, place / HPARAMS)
             try:
                 # Once this has opened it, there is nothing in it that could run.
-                stored = set(torch.load(checkpoint, map_location="meta", mmap=True, weights_only=True)["state_dict"])
+                stored = torch.load(folder / CHECKPOINT, map_location="cpu", mmap=True, weights_only=True)
+                weights = {name: as_computed(values) for name, values in stored["state_dict"].items()}
+                torch.save({**stored, "state_dict": {}}, checkpoint)
                 with no_init_weights():  # all of them are in the checkpoint, or it is refused below
                     model = load_from_checkpoint(
                         str(checkpoint), reload_hparams=True, strict=False, local_files_only=True
                     )
+                # Weights stay in the file until they are used, as most rows of the embedding never are.
+                model.load_state_dict(weights, strict=False, assign=True)
             except pickle.UnpicklingError as error:
                 what = "holds more than weights and numbers, which is not unpickled"
                 raise InputError(f"{folder / CHECKPOINT}: {what}; {again}") from error
             except (RuntimeError, KeyError) as error:
                 reason = (str(error).strip() or type(error).__name__).split("\n")[0]
                 raise InputError(f"{folder}: unbabel-comet cannot load it ({reason}); {MEND}") from error
-    unlike = {name for name in model.state_dict().keys() ^ stored if not name.endswith(NO_WEIGHTS)}
+    unlike = {name for name in model.state_dict().keys() ^ weights.keys() if not name.endswith(NO_WEIGHTS)}
     if unlike:
         raise InputError(f"{folder}: the checkpoint does not fit {HPARAMS} and encoder/ (see {min(unlike)}); {MEND}")
     return model

@@ -1,6 +1,5 @@
 """Development decoding and scores after every epoch: which adapter is kept, and whether to go on."""
 
-import ctypes
 import gc
 import math
 import random
@@ -200,11 +199,9 @@ def same_random_numbers() -> Iterator[None]:
 
 
 def release_memory() -> None:
-    """Give back what nobody holds any more: glibc keeps the pieces that training leaves, too small for decoding."""
+    """Give back a GPU's memory that nobody holds: training leaves it in pieces too small for decoding."""
     import torch
 
-    gc.collect()
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)

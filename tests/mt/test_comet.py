@@ -184,6 +184,27 @@ def test_what_older_transformers_kept_among_the_weights_is_passed_over(made, com
     assert older.score([SRC], [REF], [REF], 4) == comet.score([SRC], [REF], [REF], 4)
 
 
+def test_weights_of_fewer_bits_are_computed_with_in_float32(made, tmp_path):
+    def halve(content: Any) -> None:
+        content["state_dict"] = {name: values.half() for name, values in content["state_dict"].items()}
+
+    halved = Comet(spoiled(made[0], tmp_path / "comet", halve))
+    whole = Comet(spoiled(made[0], tmp_path / "same values", lambda content: (halve(content), widen(content))))
+    asked = [SRC] * 7, HYPS, [REF] * 7, 4
+    assert halved.score(*asked) == whole.score(*asked)
+
+
+def widen(content: Any) -> None:
+    content["state_dict"] = {name: values.float() for name, values in content["state_dict"].items()}
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what is mapped")
+def test_weights_stay_in_the_file_until_they_are_used(made, comet):
+    mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
+    assert f"{(made[0] / CHECKPOINT).resolve()}\n" in mapped
+    assert comet.score([SRC], [REF], [REF], 4)
+
+
 def test_what_only_unpickling_could_read_is_refused(made, tmp_path):
     with pytest.raises(InputError, match=r"model\.ckpt: holds more than weights and numbers"):
         Comet(spoiled(made[0], tmp_path / "comet", lambda c: c.update({"callbacks": {Path: Path("a")}})))
