@@ -34,7 +34,7 @@ def seconds(do: Callable[[], Any], warm: int, repeats: int, inner: int) -> float
 
 
 def forget() -> None:
-    """Give back memory that nothing holds, and begin to look for the peak anew."""
+    """Give back a GPU's memory that nothing holds, and begin to look for the peak anew."""
     release_memory()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()

@@ -121,6 +121,7 @@ def study(tmp_path_factory):
     """What training reads of a clone, in batches of four that ours gathers from micro batches of two."""
     root = tmp_path_factory.mktemp("study")
     values = {"lora.dropout": 0.0, "finetune.batch_size": 4, "finetune.micro_batch_size": 2}
+    values["environment"] = "GLIBC_TUNABLES=one=1:two=2 PYTHONMALLOC=malloc"
     (root / "params.yaml").write_text(preset("embedded", values), encoding="utf-8")
     for name in ("base", "source"):
         tiny.save_llama(root / "models" / name)
@@ -150,7 +151,7 @@ def test_rows_that_fill_no_batch_are_refused(study, tmp_path):
 
 def test_ours_alone_has_the_environment_of_the_stages(study):
     found = {name: training_peers.variables(name, study) for name in training_peers.NAMES}
-    own = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "PYTHONMALLOC": "malloc"}
+    own = {"GLIBC_TUNABLES": "one=1:two=2", "PYTHONMALLOC": "malloc"}
     assert found == {name: own if name == training_peers.OURS else {} for name in training_peers.NAMES}
 
 

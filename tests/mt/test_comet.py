@@ -199,10 +199,11 @@ def widen(content: Any) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what is mapped")
-def test_weights_stay_in_the_file_until_they_are_used(made, comet):
+def test_weights_stay_in_the_file_until_they_are_used(made):
+    fresh = Comet(made[0])
     mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
     assert f"{(made[0] / CHECKPOINT).resolve()}\n" in mapped
-    assert comet.score([SRC], [REF], [REF], 4)
+    assert fresh.score([SRC], [REF], [REF], 4)
 
 
 def test_what_only_unpickling_could_read_is_refused(made, tmp_path):
