@@ -120,8 +120,12 @@ def test_each_kind_of_scoring_is_measured(scored, monkeypatch, tmp_path, capsys)
 def study(tmp_path_factory):
     """What training reads of a clone, in batches of four that ours gathers from micro batches of two."""
     root = tmp_path_factory.mktemp("study")
-    values = {"lora.dropout": 0.0, "finetune.batch_size": 4, "finetune.micro_batch_size": 2}
-    values["environment"] = "GLIBC_TUNABLES=one=1:two=2 PYTHONMALLOC=malloc"
+    values = {
+        "environment": "GLIBC_TUNABLES=one=1:two=2 PYTHONMALLOC=malloc",
+        "lora.dropout": 0.0,
+        "finetune.batch_size": 4,
+        "finetune.micro_batch_size": 2,
+    }
     (root / "params.yaml").write_text(preset("embedded", values), encoding="utf-8")
     for name in ("base", "source"):
         tiny.save_llama(root / "models" / name)
