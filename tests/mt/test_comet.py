@@ -184,18 +184,21 @@ def test_what_older_transformers_kept_among_the_weights_is_passed_over(made, com
     assert older.score([SRC], [REF], [REF], 4) == comet.score([SRC], [REF], [REF], 4)
 
 
-def test_weights_of_fewer_bits_are_computed_with_in_float32(made, tmp_path):
-    def halve(content: Any) -> None:
-        content["state_dict"] = {name: values.half() for name, values in content["state_dict"].items()}
+def through(*kinds: torch.dtype) -> Callable[[Any], None]:
+    """Turns the weights into one type after another."""
 
-    halved = Comet(spoiled(made[0], tmp_path / "comet", halve))
-    whole = Comet(spoiled(made[0], tmp_path / "same values", lambda content: (halve(content), widen(content))))
+    def spoil(content: Any) -> None:
+        for kind in kinds:
+            content["state_dict"] = {name: values.to(kind) for name, values in content["state_dict"].items()}
+
+    return spoil
+
+
+def test_weights_of_fewer_bits_are_computed_with_in_float32(made, tmp_path):
+    halved = Comet(spoiled(made[0], tmp_path / "comet", through(torch.float16)))
+    whole = Comet(spoiled(made[0], tmp_path / "same values", through(torch.float16, torch.float32)))
     asked = [SRC] * 7, HYPS, [REF] * 7, 4
     assert halved.score(*asked) == whole.score(*asked)
-
-
-def widen(content: Any) -> None:
-    content["state_dict"] = {name: values.float() for name, values in content["state_dict"].items()}
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux says what is mapped")
