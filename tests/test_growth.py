@@ -47,7 +47,7 @@ def test_what_a_segment_costs_is_beyond_the_least_size():
 
 @pytest.mark.slow
 def test_a_further_segment_costs_no_more_than_thrice_what_an_earlier_one_did():
-    """As a ratio of the processors' seconds, which other work on the machine changes little."""
+    """As a ratio of the processors' seconds, the least of up to three turns: a busy machine only ever adds some."""
     chance = random.Random(1)
     corpus = [
         {
@@ -57,7 +57,23 @@ def test_a_further_segment_costs_no_more_than_thrice_what_an_earlier_one_did():
         }
         for i in range(20_000)
     ]
-    found = {size: growth.measured(corpus, size) for size in (LEAST, 2 * LEAST, 4 * LEAST)}
-    for name in found[LEAST]:
-        first, second, third = (found[size][name].cpu_seconds for size in sorted(found))
-        assert (third - second) / 2 <= 3 * max(second - first, 0.1), name
+    least: dict[str, list[float]] = {}
+    for _ in range(3):
+        found = [growth.measured(corpus, size) for size in (LEAST, 2 * LEAST, 4 * LEAST)]
+        for name in found[0]:
+            turn = [one[name].cpu_seconds for one in found]
+            least[name] = [min(pair) for pair in zip(least.get(name, turn), turn, strict=True)]
+        steep = {name: costs for name, costs in least.items() if not flat(*costs)}
+        if not steep:
+            break
+    assert steep == {}
+
+
+def flat(first: float, second: float, third: float) -> bool:
+    """Whether seconds grow by no more than thrice as much an input from the second size to the third as before."""
+    return (third - second) / 2 <= 3 * max(second - first, 0.1)
+
+
+@pytest.mark.parametrize(("costs", "expected"), [((1, 2, 4), True), ((1, 2, 8), True), ((1, 2, 8.1), False)])
+def test_what_is_flat(costs, expected):
+    assert flat(*costs) is expected
