@@ -2,10 +2,14 @@
 
 Each does it as its documentation shows: `generate` in batches of 32 in the order of the test set, padded on the left,
 in float32; llama.cpp greedily, as it has no beams, and one prompt at a time, on the GGUF from which the base model was
-made, which it holds in four bits and with the whole vocabulary, and on it the adapter as GGUF too, unmerged. Ours and
-`generate` have it merged; ours decodes in float32, and in BF32 as well (mt/bf32.py).
+made, which it holds in four bits and with the whole vocabulary, and on it the adapter as GGUF too, unmerged
+(bench/llama_peer.py). Ours and `generate` have it merged; ours decodes in float32, and in BF32 as well (mt/bf32.py).
 """
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +25,7 @@ from fetch_models import join
 from llama_adapter import write_gguf
 from mt.archives import user_cache
 from mt.decode import Decoding, translate
+from mt.errors import InputError
 from mt.lm import Precision, line_ends, load_adapted, load_base
 from mt.params import Key, load
 from mt.prompt import FORWARD, Languages, Prompt, Prompter, examples
@@ -28,8 +33,7 @@ from mt.quality import chrf
 from mt.segments import Segment, read_segments
 
 GENERATE_BATCH = 32
-THREADS = 2
-CONTEXT = 2048
+OPENMP = ("OMP_", "GOMP_")
 PRECISIONS: tuple[Precision, Precision] = ("float32", "bf32")
 STRATEGIES = {"greedy": 1, "beam 3": 3}
 
@@ -54,7 +58,7 @@ class Work:
     prompter: Prompter
     segments: list[Segment]
     decoding: Decoding
-    llama: Any
+    llama: "Llama | None"
     hyps: dict[str, list[str]] = field(default_factory=dict)
 
     def contenders(self) -> dict[str, Callable[[], None]]:
@@ -65,7 +69,7 @@ class Work:
             "generate": self._generate,
         }
         if self.llama is not None:
-            ways["llama.cpp"] = self._llama
+            ways["llama.cpp"] = partial(self._llama, self.llama)
         return {name: partial(self._keep, name, way) for name, way in ways.items()}
 
     def chrf(self) -> dict[str, float]:
@@ -110,13 +114,9 @@ class Work:
             ]
         return hyps
 
-    def _llama(self) -> list[str]:
+    def _llama(self, llama: "Llama") -> list[str]:
         prompts = [self.prompter.prompt(segment) for segment in self.segments]
-        asked = {"temperature": 0.0, "stop": ["\n"]}
-        return [
-            line(self.llama.handle_completions({"prompt": prompt, "n_predict": limit, **asked})["choices"][0]["text"])
-            for prompt, limit in zip(prompts, self._limits(), strict=True)
-        ]
+        return [line(llama(prompt, limit)) for prompt, limit in zip(prompts, self._limits(), strict=True)]
 
 
 def line(text: str) -> str:
@@ -143,21 +143,41 @@ def works(root: Path, segments: int) -> Iterator[Work]:
             yield Work(f"{system}, {name}", model, bf32, tokenizer, prompter, test, decoding, llama)
 
 
-def llama_of(root: Path, adapter: Path | None) -> Any:
+class Llama:
+    """llama.cpp as it is by itself: a process without what this project has OpenMP do."""
+
+    def __init__(self, *files: Path) -> None:
+        words = [sys.executable, str(Path(__file__).with_name("llama_peer.py")), *map(str, files)]
+        env = {name: value for name, value in os.environ.items() if not name.startswith(OPENMP)}
+        self._process: Any = subprocess.Popen(
+            words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self._answer()
+
+    def __call__(self, prompt: str, limit: int) -> str:
+        """What it writes after the prompt, in so many tokens at the most."""
+        print(json.dumps({"prompt": prompt, "n_predict": limit}), file=self._process.stdin, flush=True)
+        text: str = json.loads(self._answer())
+        return text
+
+    def _answer(self) -> str:
+        answer: str = self._process.stdout.readline()
+        if not answer:
+            raise InputError(
+                f"llama.cpp ended with {self._process.wait()}; run {' '.join(self._process.args)} to see why"
+            )
+        return answer
+
+
+def llama_of(root: Path, adapter: Path | None) -> Llama | None:
     """llama.cpp with the GGUF that models.source names, and an adapter of it; None where xllamacpp is not installed."""
     if find_spec("xllamacpp") is None:
         return None
-    from xllamacpp import CommonAdapterLoraInfo, CommonParams, Server
-
     model = load(Source, root / "params.yaml", {"model": "models.source"}).model
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.gguf"
+        path, lora = Path(folder) / "model.gguf", Path(folder) / "adapter.gguf"
         join(model, user_cache(), path)
-        asked = CommonParams()
-        asked.model.path, asked.n_ctx, asked.n_parallel = str(path), CONTEXT, 1
-        asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = THREADS
-        if adapter is not None:
-            lora = Path(folder) / "adapter.gguf"
-            write_gguf(adapter, MODEL_ARCH.GEMMA3, lora)
-            asked.lora_adapters = [CommonAdapterLoraInfo(str(lora), 1.0)]
-        return Server(asked)
+        if adapter is None:
+            return Llama(path)
+        write_gguf(adapter, MODEL_ARCH.GEMMA3, lora)
+        return Llama(path, lora)

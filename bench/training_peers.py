@@ -4,8 +4,8 @@ The two others train as their documentation shows it: padded batches, peft's own
 at every position, and a loss on the completion alone; the one through labels of -100, the other by
 `completion_only_loss`. All have the same rank, learning rate and batches, in the same order. Trainer computes in
 float32 and SFTTrainer in bfloat16, as they do by themselves; SFTTrainer also has an end of sequence in its targets,
-which are counted without it. The first of ours has the `environment` that params.yaml gives to the stages; the other
-stands beside Trainer with the same memory.
+which are counted without it. The first of ours has the memory that params.yaml gives to the stages (`environment`); the
+other stands beside Trainer with the same memory. All have every core.
 """
 
 import os
@@ -39,6 +39,7 @@ from record import on_gpu
 from training_rate import go_on, nothing
 
 OURS, WHOLE, TRAINER, TRL = NAMES = ("ours", "ours, full vocabulary, float32", "Trainer", "SFTTrainer")
+THREADS = "OMP_NUM_THREADS"
 
 
 class Contender:
@@ -78,9 +79,12 @@ class Contender:
 
 
 def variables(name: str, root: Path) -> dict[str, str]:
-    """What a contender's environment has besides: ours as the preset has it, what params.yaml gives to the stages."""
+    """What a contender's environment has besides: ours as the preset has it, what params.yaml gives to the stages.
+
+    But for the number of threads, since no other stage runs beside it.
+    """
     text = read_tree(root / "params.yaml")["environment"] if name == OURS else ""
-    return dict(word.split("=", 1) for word in shlex.split(text))
+    return {key: value for key, value in (word.split("=", 1) for word in shlex.split(text)) if key != THREADS}
 
 
 def serve(name: str, root: Path, rows: int, pipe: Connection) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import tiny
 import tiny_comet
 import training_peers
 from clone import preset
-from decoding_peers import Work, line
+from decoding_peers import Llama, Work, line
 from mt.decode import Decoding
 from mt.errors import InputError
 from mt.files import read_json
@@ -121,7 +122,7 @@ def study(tmp_path_factory):
     """What training reads of a clone, in batches of four that ours gathers from micro batches of two."""
     root = tmp_path_factory.mktemp("study")
     values = {
-        "environment": "GLIBC_TUNABLES=one=1:two=2 PYTHONMALLOC=malloc",
+        "environment": "OMP_NUM_THREADS=1 GLIBC_TUNABLES=one=1:two=2 PYTHONMALLOC=malloc",
         "lora.dropout": 0.0,
         "finetune.batch_size": 4,
         "finetune.micro_batch_size": 2,
@@ -153,7 +154,7 @@ def test_rows_that_fill_no_batch_are_refused(study, tmp_path):
         training_peers.Study(study, 15, tmp_path).trainer(training_peers.TRAINER)
 
 
-def test_ours_alone_has_the_environment_of_the_stages(study):
+def test_ours_alone_has_the_memory_of_the_stages_and_all_have_every_core(study):
     found = {name: training_peers.variables(name, study) for name in training_peers.NAMES}
     own = {"GLIBC_TUNABLES": "one=1:two=2", "PYTHONMALLOC": "malloc"}
     assert found == {name: own if name == training_peers.OURS else {} for name in training_peers.NAMES}
@@ -190,3 +191,43 @@ def test_without_a_run_it_says_what_is_missing(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize(("text", "expected"), [("猫\n犬", "猫"), (" a  b ", "a b"), ("", "")])
 def test_line(text, expected):
     assert line(text) == expected
+
+
+XLLAMACPP = """
+import os
+from types import SimpleNamespace
+
+
+def CommonAdapterLoraInfo(path, scale):
+    return f"{path} * {scale}"
+
+
+def CommonParams():
+    threads = SimpleNamespace()
+    return SimpleNamespace(model=SimpleNamespace(), cpuparams=threads, cpuparams_batch=threads, lora_adapters=[])
+
+
+class Server:
+    def __init__(self, asked):
+        print("loading", asked.model.path)
+        self.asked = asked
+
+    def handle_completions(self, given):
+        if given["prompt"] == "end":
+            os._exit(7)
+        waits = [name for name in os.environ if name.startswith(("OMP_", "GOMP_"))]
+        text = f"{given['prompt']}|{given['n_predict']}|{self.asked.model.path}|{self.asked.lora_adapters}|{waits}\\n."
+        return {"choices": [{"text": text}]}
+"""
+
+
+def test_llama_cpp_answers_as_a_process_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "xllamacpp.py").write_text(XLLAMACPP, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "10000")
+    llama = Llama(Path("model"), Path("adapter"))
+    assert llama("猫\n", 3) == "猫\n|3|model|['adapter * 1.0']|[]\n."
+    assert llama("two", 4) == "two|4|model|['adapter * 1.0']|[]\n."
+    with pytest.raises(InputError, match=r"^llama\.cpp ended with 7; run .*llama_peer\.py model adapter"):
+        llama("end", 1)
