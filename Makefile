@@ -31,7 +31,7 @@ help:
 
 repro: .venv/installed
 	@python tools/preset.py check
-	dvc repro
+	@python tools/repro.py
 	@python tools/table.py metrics/summary.json
 
 # Two tests at a time, each on a core of its own: more threads than cores only wait for one another. Memory in large pages.

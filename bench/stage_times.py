@@ -2,17 +2,22 @@
 
     python bench/stage_times.py --out stage_times.json
 
-The run is in a copy of the tree in a temporary folder, with the archives of the user's cache. Each stage's process is
-started through bench/timed_stage.py; what is left of a stage's time is DVC's, and the interpreter's start.
+The run is that of `make repro`, in a copy of the tree in a temporary folder, with the archives of the user's cache.
+Each stage's process is started through bench/timed_stage.py; what is left of a stage's time is DVC's, and the
+interpreter's start. Where several stages run at a time (`jobs`), their seconds add up to more than the run's.
 """
 
 import argparse
 import json
 import os
+import re
 import shlex
+import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +28,11 @@ from mt.errors import InputError  # noqa: E402 (stages/ must be found first)
 from mt.files import write_json  # noqa: E402
 from mt.segments import decoded_lines  # noqa: E402
 from timed_stage import KINDS  # noqa: E402
-from wholerun import StageClock, copy, environment, repro  # noqa: E402
+from wholerun import LAST_LINES, copy, environment, preset_tool  # noqa: E402
 
 PRESET = "embedded"
 COLUMNS = (*KINDS, "dvc", "all")
+DONE = re.compile(r"(\S+) \| done, ([\d.]+) s")
 
 
 def launcher(folder: Path, rows: Path) -> Path:
@@ -39,17 +45,18 @@ def launcher(folder: Path, rows: Path) -> Path:
     return folder
 
 
-def combined(seconds: Mapping[str, float], rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+def combined(seconds: Mapping[str, float], rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Stage → seconds by kind and in all, and MiB.
 
     Args:
-        seconds: stage → its wall time, in the order in which they ran.
-        rows: what each stage's process said, in that order.
+        seconds: stage → its wall time.
+        rows: what each stage's process said.
     """
+    own = {row["stage"]: row for row in rows}
     found = {}
-    for (stage, whole), row in zip(seconds.items(), rows, strict=True):
-        own = {kind: row[kind] for kind in KINDS}
-        found[stage] = {**own, "dvc": whole - sum(own.values()), "all": whole, "mib": row["mib"]}
+    for stage, whole in seconds.items():
+        kinds = {kind: own[stage][kind] for kind in KINDS}
+        found[stage] = {**kinds, "dvc": whole - sum(kinds.values()), "all": whole, "mib": own[stage]["mib"]}
     return found
 
 
@@ -64,19 +71,42 @@ def table(stages: Mapping[str, Mapping[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def measure(work: Path) -> dict[str, dict[str, float]]:
-    """Run the preset in a folder, and give what `combined` makes of it.
+def measure(work: Path) -> tuple[float, dict[str, dict[str, float]]]:
+    """Run the preset in a folder; the seconds that took, and what `combined` makes of it.
 
     Raises:
-        InputError: as `wholerun.copy` and `wholerun.repro`.
+        InputError: as `wholerun.copy` and `repro`.
     """
     rows = work / "processes.jsonl"
     copy(work / PRESET, PRESET, {})
     env = environment(work, None, Path(sys.executable).parent)
     env["PATH"] = f"{launcher(work / 'bin', rows)}{os.pathsep}{env['PATH']}"
-    clock = StageClock({})
-    repro(work / PRESET, env, clock, lambda: None)
-    return combined(clock.seconds, [json.loads(line) for _, line in decoded_lines(rows)])
+    start = time.monotonic()
+    preset_tool(work / PRESET, "check")
+    seconds = repro(work / PRESET, env)
+    whole = time.monotonic() - start
+    return whole, combined(seconds, [json.loads(line) for _, line in decoded_lines(rows)])
+
+
+def repro(tree: Path, env: Mapping[str, str]) -> dict[str, float]:
+    """Run tools/repro.py; stage → its seconds, in the order in which they ended.
+
+    Raises:
+        InputError: it failed; with its last lines.
+    """
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    seconds = {}
+    command = [sys.executable, "tools/repro.py"]
+    own = {**env, "PYTHONPATH": "stages"}
+    with subprocess.Popen(command, cwd=tree, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        for line in process.stdout or ():
+            last.append(line.decode(errors="replace").rstrip())
+            if found := DONE.fullmatch(last[-1]):
+                print(last[-1], flush=True)
+                seconds[found[1]] = float(found[2])
+    if process.returncode:
+        raise InputError("\n".join([f"{command[-1]} ended with {process.returncode}; its last lines:", *last]))
+    return seconds
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -87,12 +117,12 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     try:
         with tempfile.TemporaryDirectory(prefix="honyaku-bench-") as scratch:
-            stages = measure(Path(scratch).resolve())
+            whole, stages = measure(Path(scratch).resolve())
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    write_json(asked.out, stages)
-    print(table(stages))
+    write_json(asked.out, {"seconds": whole, "stages": stages})
+    print(f"{table(stages)}\n\n{whole:.0f} seconds from beginning to end")
     return 0
 
 

@@ -2,12 +2,14 @@
 
     python bench/timed_stage.py FILE stages/translate.py --params params.yaml ...
 
-Imports are what Python's import system does, wherever in the process; loading is the loading of models, without the
-imports in it. What is left of the process is its work. In seconds, and the most memory resident in MiB.
+DVC says in $DVC_STAGE which stage it is. Imports are what Python's import system does, wherever in the process; loading
+is the loading of models, without the imports in it. What is left of the process is its work. In seconds, and the most
+memory resident in MiB.
 """
 
 import importlib
 import json
+import os
 import resource
 import runpy
 import sys
@@ -82,7 +84,7 @@ def main(words: list[str]) -> None:
     finally:
         mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB
         with Path(out).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"script": script, **clock.end(), "mib": mib}) + "\n")
+            file.write(json.dumps({"stage": os.environ["DVC_STAGE"], **clock.end(), "mib": mib}) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from mt.bf32 import hastened
 from mt.checkpoints import Checkpoints, checkpoints
 from mt.claims import ingredients
 from mt.cli import main
@@ -32,7 +31,6 @@ from mt.rows import examples
 from mt.schedule import Schedule, accumulation
 from mt.segments import read_segments
 from mt.tally import Tally
-from mt.training import trainer
 
 LIBRARIES = ("accelerate", "peft", "sacrebleu", "tokenizers", "torch", "transformers", "unbabel-comet")
 UNTRAINED = "# No adapter\n\n`reverse.finetune.epochs` is 0: the reverse model is not fine-tuned.\n"
@@ -125,6 +123,9 @@ def leave_untrained(paths: Paths, params: Finetune) -> None:
 @one_voice()
 def run(paths: Paths, params: Params) -> None:
     from transformers import set_seed
+
+    from mt.bf32 import hastened
+    from mt.training import trainer
 
     settings = params.finetune
     if not settings.epochs:

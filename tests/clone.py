@@ -102,8 +102,8 @@ class Clone:
 
 
 def ran(output: str) -> list[str]:
-    """The stages that DVC says it ran."""
-    return sorted(re.findall(r"^Running stage '(.+)':", output, flags=re.MULTILINE))
+    """The stages that DVC says it ran, also where tools/repro.py puts their names before the lines."""
+    return sorted(re.findall(r"^(?:\S+ \| )?Running stage '(.+)':", output, flags=re.MULTILINE))
 
 
 def preset(name: str, values: Mapping[str, Any]) -> str:

@@ -71,7 +71,7 @@ def test_params_are_what_is_read(stage: Stage) -> None:
 
 def test_every_section_is_read() -> None:
     read = {key.partition(".")[0] for stage in STAGES.values() for key in stage.params}
-    assert read | {"environment", "launch"} == set(SECTIONS)
+    assert read | {"environment", "jobs", "launch"} == set(SECTIONS)
 
 
 @EACH

@@ -6,6 +6,7 @@ tests run; the archives come from the user's cache and are downloaded only where
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ TESTSETS = read_tree(ROOT / "presets" / "smoke.yaml")["testsets"]
 
 
 class Made(NamedTuple):
-    """The clone after its first `dvc repro`, what that printed, and the files that git then found changed."""
+    """The clone after a first run as of `make repro`, what that printed, and the files that git then found changed."""
 
     clone: Clone
     output: str
@@ -36,8 +37,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """A clone in which all is made, until the tests of this file end."""
     folder = tmp_path_factory.mktemp("smoke") / "a clone"
     preset = (ROOT / "presets" / "smoke.yaml").read_text(encoding="utf-8")
-    with cloned(folder, preset, {}) as clone:
-        output = clone.dvc("repro")
+    with cloned(folder, preset, {"PYTHONPATH": "stages"}) as clone:
+        output = clone.call(sys.executable, "tools/repro.py")
         changed = clone.call("git", "status", "--porcelain", "-z", "--untracked-files=all").split("\0")[:-1]
         clone.commit()
         yield Made(clone, output, [line[3:] for line in changed])
@@ -118,8 +119,7 @@ def test_a_ratio_leaves_the_system_without_synthetic_pairs_alone(clone: Clone) -
 
 
 def test_a_changed_test_set_is_translated_and_scored_alone(clone: Clone) -> None:
-    path = clone.folder / "data/testsets/kyoto.jsonl"
-    first = read_segments(path, ("src", "tgt"))[0]
+    first = read_segments(clone.folder / "data/prepared/tests/kyoto.jsonl", ("src", "tgt"))[0]
     clone.replace("data/testsets/kyoto.jsonl", first["src"], "Lanterns of pale indigo hung beside each zinc tramway.")
     assert ran(clone.dvc("repro", "prepare")) == ["corpora", "prepare"]
     changed = json.loads(clone.dvc("status", "--json"))

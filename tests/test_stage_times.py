@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,6 @@ from mt.errors import InputError
 from pipeline import ROOT
 from stage_times import combined, launcher, table
 from timed_stage import LOADERS, Clock
-from wholerun import StageClock
 
 STAGE = '''"""A stage."""
 
@@ -65,9 +62,11 @@ def test_a_stage_says_where_its_time_went(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     folder = launcher(tmp_path / "bin", rows)
     env = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "stages")}
+    env["DVC_STAGE"] = "a@b"
     subprocess.run(["python", str(tmp_path / "stage.py")], env=env, check=True)
     (line,) = rows.read_text(encoding="utf-8").splitlines()
     row = json.loads(line)
+    assert row["stage"] == "a@b"
     assert row["imports"] >= 0.3
     assert row["work"] >= 0.3
     assert row["loading"] == 0.0
@@ -80,7 +79,7 @@ def test_every_loader_is_there(module: str, name: str) -> None:
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT / "stages")}, check=True)
 
 
-ROW = {"script": "stages/a.py", "imports": 2.0, "loading": 1.0, "work": 4.0, "mib": 1500.0}
+ROW = {"stage": "a", "imports": 2.0, "loading": 1.0, "work": 4.0, "mib": 1500.0}
 
 
 def test_what_no_process_says_is_dvcs() -> None:
@@ -89,39 +88,61 @@ def test_what_no_process_says_is_dvcs() -> None:
 
 
 def test_a_stage_without_its_process_is_an_error() -> None:
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(KeyError, match="b"):
         combined({"a": 8.5, "b": 1.0}, [ROW])
 
 
 def test_the_last_row_is_the_sum_and_the_most_memory() -> None:
-    made = combined({"a": 8.5, "b": 9.5}, [ROW, {**ROW, "mib": 1600.4}])
+    made = combined({"a": 8.5, "b": 9.5}, [{**ROW, "stage": "b", "mib": 1600.4}, ROW])
     assert table(made).split("\n")[-1] == "| all | 4.0 | 2.0 | 8.0 | 4.0 | 18.0 | 1,600 |"
 
 
-def test_a_run_that_fails_is_one_line(
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What stands for the copy of the tree: its tools/repro.py, to be written, runs what stands for its stages."""
+    folder = tmp_path / "embedded"
+    (folder / "tools").mkdir(parents=True)
+    monkeypatch.setattr(stage_times, "copy", lambda *_: None)
+    monkeypatch.setattr(stage_times, "preset_tool", lambda *_: None)
+    return folder
+
+
+def test_a_run_that_fails_is_told(tree: Path) -> None:
+    (tree / "tools/repro.py").write_text("print('what it said'); raise SystemExit(3)", encoding="utf-8")
+    with pytest.raises(InputError, match=r"^tools/repro\.py ended with 3; its last lines:\nwhat it said$"):
+        stage_times.measure(tree.parent)
+
+
+def test_a_failure_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
-        raise InputError("dvc repro ended with exit code 1")
+    def fail(_: Path) -> None:
+        raise InputError("tools/repro.py ended with 1")
 
-    monkeypatch.setattr(stage_times, "copy", lambda *_: None)
-    monkeypatch.setattr(stage_times, "repro", fail)
+    monkeypatch.setattr(stage_times, "measure", fail)
     assert stage_times.main(["--out", str(tmp_path / "times.json")]) == 1
-    assert capsys.readouterr().err == "error: dvc repro ended with exit code 1\n"
+    assert capsys.readouterr().err == "error: tools/repro.py ended with 1\n"
     assert not (tmp_path / "times.json").exists()
 
 
-def test_each_stage_has_the_row_of_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(tree: Path, env: Mapping[str, str], clock: StageClock, _: Callable[[], None]) -> None:
-        for name in ("one", "two"):
-            (tmp_path / f"{name}.py").write_text(STAGE.replace("from own import slow", "slow = int"), encoding="utf-8")
-            clock.line(f"Running stage '{name}':", time.monotonic())
-            subprocess.run(["python", str(tmp_path / f"{name}.py")], env=env, check=True)
-        clock.end(time.monotonic())
+REPRO = """
+import os, subprocess, time
+running = {}
+for name in ("one", "two"):
+    own = {**os.environ, "PYTHONPATH": LIBRARY, "DVC_STAGE": name}
+    running[name] = time.monotonic(), subprocess.Popen(["python", f"{name}.py"], env=own)
+for name, (start, process) in reversed(running.items()):
+    assert process.wait() == 0
+    print(f"{name} | done, {time.monotonic() - start:.1f} s")
+"""
 
-    monkeypatch.setattr(stage_times, "copy", lambda *_: None)
-    monkeypatch.setattr(stage_times, "repro", run)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "stages"))
-    found = stage_times.measure(tmp_path)
-    assert list(found) == ["one", "two"]
+
+def test_each_stage_has_the_row_of_its_process(tree: Path) -> None:
+    for name in ("one", "two"):
+        (tree / f"{name}.py").write_text(STAGE.replace("from own import slow", "slow = int"), encoding="utf-8")
+    text = REPRO.replace("LIBRARY", repr(str(ROOT / "stages")))
+    (tree / "tools/repro.py").write_text(text, encoding="utf-8")
+    whole, found = stage_times.measure(tree.parent)
+    assert list(found) == ["two", "one"]
     assert all(one["work"] >= 0.2 and one["dvc"] > -0.1 for one in found.values())
+    assert whole < sum(one["all"] for one in found.values())

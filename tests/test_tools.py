@@ -135,7 +135,7 @@ def test_only_what_is_a_preset_is_put_in_place(name: str, project: Path) -> None
         pytest.param(
             "lora:\n  rank:", "lora:\n  rnak:", "unknown key lora.rnak; did you mean lora.rank?", id="unknown"
         ),
-        pytest.param("\nmerge:", "\nmix:", "unknown key mix; known here: preset, launch, ", id="unknown section"),
+        pytest.param("\nmerge:", "\nmix:", "unknown key mix; known here: preset, jobs, launch, ", id="unknown section"),
         pytest.param("  shots: 4\n", "", "missing key prompt.shots; copy it from the preset", id="missing"),
         pytest.param(
             "  ft: {",

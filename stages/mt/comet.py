@@ -21,7 +21,10 @@ from mt.loading import as_data, read_provenance
 
 CHECKPOINT = "checkpoints/model.ckpt"
 HPARAMS = "hparams.yaml"
+LARGE = ("state_dict", "optimizer_states")
+"""What of a checkpoint is its weights, and as many numbers of its training."""
 REVISION_LENGTH = 12
+AGAIN = "remove {} and run `dvc repro`"
 MEND = "in params.yaml pin a revision of comet.repo and of comet.encoder_repo that belong together"
 NO_WEIGHTS = ".position_ids"
 """A table that older versions of transformers kept among the weights; newer ones make it."""
@@ -164,51 +167,63 @@ def _load(folder: Path) -> Any:
     """
     import torch
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
 
-    yaml = YAML(typ="safe", pure=True)
-    again = f"remove {folder} and run `dvc repro`"
-    try:
-        hparams = yaml.load(folder / HPARAMS)
-    except YAMLError as error:
-        raise InputError(f"{folder / HPARAMS}: no plain YAML; {again}") from error
-    if not isinstance(hparams, dict):
-        raise InputError(f"{folder / HPARAMS}: holds no keys; {again}")
-    hparams["pretrained_model"] = str((folder / "encoder").resolve())
+    hparams = _hparams(folder)
     with quiet():
         from comet import load_from_checkpoint
         from transformers.modeling_utils import no_init_weights
 
+        with _fitting(folder):
+            # Once this has opened it, there is nothing in it that could run.
+            stored = torch.load(folder / CHECKPOINT, map_location="cpu", mmap=True, weights_only=True)
+            weights = {name: as_computed(values) for name, values in stored["state_dict"].items()}
         with _opened(folder) as place:
             checkpoint = place / CHECKPOINT
             checkpoint.parent.mkdir(parents=True)
-            yaml.dump(hparams, place / HPARAMS)
-            try:
-                # Once this has opened it, there is nothing in it that could run.
-                stored = torch.load(folder / CHECKPOINT, map_location="cpu", mmap=True, weights_only=True)
-                weights = {name: as_computed(values) for name, values in stored["state_dict"].items()}
-                torch.save({**stored, "state_dict": {}}, checkpoint)
-                with no_init_weights():  # all of them are in the checkpoint, or it is refused below
-                    model = load_from_checkpoint(
-                        str(checkpoint), reload_hparams=True, strict=False, local_files_only=True
-                    )
-                # Weights stay in the file until they are used, as most rows of the embedding never are.
-                model.load_state_dict(weights, strict=False, assign=True)
-            except pickle.UnpicklingError as error:
-                what = "holds more than weights and numbers, which is not unpickled"
-                raise InputError(f"{folder / CHECKPOINT}: {what}; {again}") from error
-            except (RuntimeError, KeyError) as error:
-                reason = (str(error).strip() or type(error).__name__).split("\n")[0]
-                raise InputError(f"{folder}: unbabel-comet cannot load it ({reason}); {MEND}") from error
-    unlike = {name for name in model.state_dict().keys() ^ weights.keys() if not name.endswith(NO_WEIGHTS)}
+            YAML(typ="safe", pure=True).dump(hparams, place / HPARAMS)
+            small = {key: value for key, value in stored.items() if key not in LARGE}
+            torch.save({**small, "state_dict": {}}, checkpoint)
+            with _fitting(folder), no_init_weights():  # all of them are in the checkpoint, or it is refused below
+                model = load_from_checkpoint(str(checkpoint), reload_hparams=True, strict=False, local_files_only=True)
+        with _fitting(folder):
+            # Weights stay in the file until they are used, as most rows of the embedding never are.
+            missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
+    unlike = [name for name in (*missing, *unexpected) if not name.endswith(NO_WEIGHTS)]
     if unlike:
         raise InputError(f"{folder}: the checkpoint does not fit {HPARAMS} and encoder/ (see {min(unlike)}); {MEND}")
     return model
 
 
+def _hparams(folder: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    again = AGAIN.format(folder)
+    try:
+        hparams = YAML(typ="safe", pure=True).load(folder / HPARAMS)
+    except YAMLError as error:
+        raise InputError(f"{folder / HPARAMS}: no plain YAML; {again}") from error
+    if not isinstance(hparams, dict):
+        raise InputError(f"{folder / HPARAMS}: holds no keys; {again}")
+    return {**hparams, "pretrained_model": str((folder / "encoder").resolve())}
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """Tell what does not fit in a checkpoint in one line."""
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        what = "holds more than weights and numbers, which is not unpickled"
+        raise InputError(f"{folder / CHECKPOINT}: {what}; {AGAIN.format(folder)}") from error
+    except (RuntimeError, KeyError) as error:
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise InputError(f"{folder}: unbabel-comet cannot load it ({reason}); {MEND}") from error
+
+
 @contextmanager
 def _opened(folder: Path) -> Iterator[Path]:
-    """A folder for links to a checkpoint; the next run removes what a killed one has left of it."""
+    """A folder for a checkpoint without weights; the next run removes what a killed one has left of it."""
     with claimed("opened", {"comet": str(folder.resolve())}, lambda _: 0) as own:
         remove(own / "comet")
         try:

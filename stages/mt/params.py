@@ -29,6 +29,7 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 SECTIONS = (
     "preset",
+    "jobs",
     "launch",
     "environment",
     "languages",
