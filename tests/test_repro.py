@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,16 @@ def test_the_longest_chain_goes_first_and_of_equals_the_later() -> None:
 
 
 class Runner:
-    """Runs nothing; some stages fail, and some wait until all of them have begun."""
+    """Runs nothing; some stages fail, some wait until all of them have begun, and some until another one has ended."""
 
-    def __init__(self, fail: set[str], together: set[str]) -> None:
+    def __init__(
+        self, fail: Collection[str] = (), together: Collection[str] = (), behind: Mapping[str, str] | None = None
+    ) -> None:
         self.begun: list[str] = []
         self.most = 0
         self._now = 0
-        self._fail, self._together = fail, together
+        self._fail, self._together, self._behind = fail, together, behind or {}
+        self._ended: dict[str, threading.Event] = defaultdict(threading.Event)
         self._barrier = threading.Barrier(max(1, len(together)))
         self._lock = threading.Lock()
 
@@ -69,34 +73,44 @@ class Runner:
             self.most = max(self.most, self._now)
         if name in self._together:
             self._barrier.wait(timeout=60)
-        time.sleep(0.02)
+        if name in self._behind:
+            assert self._ended[self._behind[name]].wait(timeout=60)
         with self._lock:
             self._now -= 1
+        self._ended[name].set()
         return name not in self._fail
 
 
 def test_two_that_do_not_wait_for_each_other_run_at_a_time() -> None:
-    runner = Runner(set(), {"train", "tune"})
+    runner = Runner(together={"train", "tune"})
     repro.rebuild(DIAMOND, 2, runner)
     assert runner.begun[-1] == "report"
     assert sorted(runner.begun) == sorted(DIAMOND)
 
 
+def test_what_follows_does_not_wait_for_what_runs_beside() -> None:
+    runner = Runner(behind={"slow": "after"})
+    repro.rebuild({"slow": set(), "quick": set(), "after": {"quick"}}, 2, runner)
+    assert sorted(runner.begun) == ["after", "quick", "slow"]
+
+
+WIDE: dict[str, set[str]] = {str(number): set() for number in range(12)}
+
+
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_no_more_run_at_a_time_than_jobs(jobs: int) -> None:
-    wide: dict[str, set[str]] = {str(number): set() for number in range(12)}
-    runner = Runner(set(), set())
-    repro.rebuild(wide, jobs, runner)
-    assert sorted(runner.begun) == sorted(wide)
+    runner = Runner(together=[*WIDE][-jobs:])
+    repro.rebuild(WIDE, jobs, runner)
+    assert sorted(runner.begun) == sorted(WIDE)
     assert runner.most == jobs
 
 
 def test_after_a_failure_what_runs_ends_and_nothing_begins() -> None:
-    runner = Runner({"train"}, {"train", "tune"})
-    with pytest.raises(InputError, match=r"^failed: train; see above"):
-        repro.rebuild(DIAMOND, 2, runner)
-    assert "report" not in runner.begun
-    assert "tune" in runner.begun
+    runner = Runner(fail={"11"}, together={"10", "11"})
+    with pytest.raises(InputError, match=r"^failed: 11; see above"):
+        repro.rebuild(WIDE, 2, runner)
+    assert {"10", "11"} <= set(runner.begun)
+    assert len(runner.begun) < len(WIDE)  # where 10 is seen to have ended before 11, another one has begun
 
 
 PIPELINE = """
@@ -149,9 +163,16 @@ def variables() -> dict[str, str]:
     }
 
 
-def start(pipeline: Path, shell: str = "exec") -> subprocess.Popen[str]:
+def start(pipeline: Path, ignored: Collection[signal.Signals] = ()) -> subprocess.Popen[str]:
+    """Start it with these signals ignored, as by nohup or a shell's background, and no others, however tests run."""
+
+    def dispose() -> None:
+        for number in (signal.SIGINT, *repro.STOPPING):
+            signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
     return subprocess.Popen(
-        ["sh", "-c", f'{shell} "$0" "$1"', sys.executable, str(ROOT / "tools/repro.py")],
+        [sys.executable, str(ROOT / "tools/repro.py")],
+        preexec_fn=dispose,
         cwd=pipeline,
         env=variables(),
         stdout=subprocess.PIPE,
@@ -236,7 +257,7 @@ def test_what_stops_it_stops_the_stages(number: signal.Signals, going_on: Path) 
 
 
 def test_it_stops_them_where_a_shell_in_the_background_ignores_interrupts(going_on: Path) -> None:
-    process = start(going_on, "trap '' INT; exec")
+    process = start(going_on, [signal.SIGINT, signal.SIGQUIT])
     stages = begun(going_on)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
@@ -245,7 +266,7 @@ def test_it_stops_them_where_a_shell_in_the_background_ignores_interrupts(going_
 
 
 def test_under_nohup_a_terminal_that_closes_stops_nothing(going_on: Path) -> None:
-    process = start(going_on, "trap '' HUP; exec")
+    process = start(going_on, [signal.SIGHUP])
     stages = begun(going_on)
     process.send_signal(signal.SIGHUP)
     time.sleep(1)
@@ -255,15 +276,22 @@ def test_under_nohup_a_terminal_that_closes_stops_nothing(going_on: Path) -> Non
     process.communicate(timeout=30)
 
 
-def test_being_stopped_again_and_again_it_waits_for_the_stages(going_on: Path) -> None:
+TWICE = """import os, signal
+asked = []
+signal.signal(signal.SIGINT, lambda *_: asked.append(1) if not asked else os._exit(1))
+"""
+
+
+def test_whoever_asks_again_asks_the_stages_again(going_on: Path) -> None:
     text = (going_on / "meet.py").read_text(encoding="utf-8")
-    slow = "import atexit, signal, time\natexit.register(time.sleep, 2)\n"
-    (going_on / "meet.py").write_text(f"{slow}{text}", encoding="utf-8")
+    (going_on / "meet.py").write_text(f"{TWICE}{text}", encoding="utf-8")
     process = start(going_on)
     stages = begun(going_on)
-    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
-        process.send_signal(number)
-        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    assert all(map(alive, stages))
+    process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT
     assert not any(map(alive, stages))

@@ -14,10 +14,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from io import TextIOWrapper
 from pathlib import Path
 from threading import Lock
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from mt.errors import InputError
 from mt.params import load
@@ -166,8 +167,11 @@ def rebuild(graph: Graph, jobs: int, runner: Runner) -> None:
                     else:
                         failed.append(name)
         except BaseException:
-            handle(dict.fromkeys((signal.SIGINT, *STOPPING), signal.SIG_IGN))
+            every = (signal.SIGINT, *STOPPING)
+            handle(dict.fromkeys(every, lambda *_: runner.stop()))  # whoever asks again asks the stages again
             runner.stop()
+            pool.shutdown()
+            handle(dict.fromkeys(every, signal.SIG_IGN))  # Python would put back the default while it ends
             raise
     if failed:
         raise InputError(f"failed: {', '.join(failed)}; see above, mend it, and run again: what is done is kept")
@@ -192,6 +196,7 @@ def main() -> None:
     handle({signal.SIGINT: signal.default_int_handler})
     # nohup has SIGHUP ignored, and it shall be.
     handle({number: stop for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN})
+    cast(TextIOWrapper, sys.stdout).reconfigure(errors="replace")
     graph = out_of_date()
     if graph:
         rebuild(graph, jobs, Runner())
