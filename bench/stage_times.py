@@ -12,11 +12,9 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from mt.errors import InputError  # noqa: E402 (stages/ must be found first)
 from mt.files import write_json  # noqa: E402
 from mt.segments import decoded_lines  # noqa: E402
 from timed_stage import KINDS  # noqa: E402
-from wholerun import LAST_LINES, copy, environment, preset_tool  # noqa: E402
+from wholerun import copy, environment, follow, preset_tool  # noqa: E402
 
 PRESET = "embedded"
 COLUMNS = (*KINDS, "dvc", "all")
@@ -94,18 +92,17 @@ def repro(tree: Path, env: Mapping[str, str]) -> dict[str, float]:
     Raises:
         InputError: it failed; with its last lines.
     """
-    last: deque[str] = deque(maxlen=LAST_LINES)
     seconds = {}
-    command = [sys.executable, "tools/repro.py"]
-    own = {**env, "PYTHONPATH": "stages"}
-    with subprocess.Popen(command, cwd=tree, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        for line in process.stdout or ():
-            last.append(line.decode(errors="replace").rstrip())
-            if found := DONE.fullmatch(last[-1]):
-                print(last[-1], flush=True)
-                seconds[found[1]] = float(found[2])
-    if process.returncode:
-        raise InputError("\n".join([f"{command[-1]} ended with {process.returncode}; its last lines:", *last]))
+
+    def line(text: str) -> None:
+        if found := DONE.fullmatch(text):
+            print(text, flush=True)
+            seconds[found[1]] = float(found[2])
+
+    script = "tools/repro.py"
+    code, last = follow([sys.executable, script], tree, {**env, "PYTHONPATH": "stages"}, line)
+    if code:
+        raise InputError("\n".join([f"{script} ended with {code}; its last lines:", *last]))
     return seconds
 
 

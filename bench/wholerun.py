@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,21 +152,32 @@ def repro(tree: Path, env: Mapping[str, str], clock: StageClock, changed: Callab
     Raises:
         InputError: it failed; with its last lines.
     """
+
+    def line(text: str) -> None:
+        if clock.line(text, time.monotonic()):
+            print(text, flush=True)
+            changed()
+
+    code, last = follow(["dvc", "repro"], tree, env, line)
+    if code == 0:
+        clock.end(time.monotonic())
+    changed()
+    if code:
+        raise InputError("\n".join([f"dvc repro ended with exit code {code}; its last lines:", *last]))
+
+
+def follow(
+    command: Sequence[str], tree: Path, env: Mapping[str, str], line: Callable[[str], None]
+) -> tuple[int, list[str]]:
+    """Run a command to its end, and pass on each line as it comes; its exit code, and its last lines."""
     last: deque[str] = deque(maxlen=LAST_LINES)
-    command = ["dvc", "repro"]
     with subprocess.Popen(
         command, cwd=tree, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
     ) as process:
-        for line in process.stdout or ():
-            last.append(line.rstrip())
-            if clock.line(line, time.monotonic()):
-                print(line.rstrip(), flush=True)
-                changed()
-    if process.returncode == 0:
-        clock.end(time.monotonic())
-    changed()
-    if process.returncode:
-        raise InputError("\n".join([f"dvc repro ended with exit code {process.returncode}; its last lines:", *last]))
+        for text in process.stdout or ():
+            last.append(text.rstrip())
+            line(last[-1])
+    return process.returncode, list(last)
 
 
 def put(preset: str, clock: StageClock, record: Record) -> None:

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,11 @@ def call(
 def flags(paths: object, **others: object) -> list[str]:
     """A dataclass of paths as a stage's flags."""
     return [part for name, value in {**vars(paths), **others}.items() for part in (f"--{name}", str(value))]
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    """Fail where something does not hold after so long."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -7,8 +7,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import overrides
 import random_model
 import training_rate
 import wholerun
+from launch import wait_until
 from mt.errors import InputError
 from mt.files import read_json
 from mt.lm import load_base
@@ -271,14 +270,6 @@ def holding(lock: Path) -> str:
     return f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Fail after 30 seconds."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def wait_until_free(lock: Path) -> None:
     """Fail if what holds the lock still runs."""
 
@@ -290,7 +281,7 @@ def wait_until_free(lock: Path) -> None:
                 return False
         return True
 
-    wait_until(free)
+    wait_until(free, 30)
 
 
 class TestStart:
@@ -333,7 +324,7 @@ class TestStart:
         code = f"import sys, gpu; gpu.__file__ = {str(part)!r}; sys.exit(gpu.main({words!r}))"
         path = os.pathsep.join(str(ROOT / folder) for folder in ("bench", "stages"))
         with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}) as process:
-            wait_until(lambda: lock.exists() and lock.read_text() == "x\n")
+            wait_until(lambda: lock.exists() and lock.read_text() == "x\n", 30)
             process.terminate()
             assert process.wait(30) == 143
         wait_until_free(lock)

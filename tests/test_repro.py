@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
 
+from disturbed import lives
+from launch import wait_until
 from mt.errors import InputError
 from pipeline import PARAMS, ROOT, module
 
@@ -240,29 +242,29 @@ def going_on(pipeline: Path) -> Path:
 def begun(pipeline: Path) -> list[int]:
     """The processes of both stages."""
     files = [pipeline / "one", pipeline / "two"]
-    wait_until(lambda: all(file.exists() and file.read_text() for file in files))
+    wait_until(lambda: all(file.exists() and file.read_text() for file in files), 60)
     stages = [int(file.read_text()) for file in files]
-    assert all(map(alive, stages))
+    assert all(map(lives, stages))
     return stages
+
+
+def stopped(process: subprocess.Popen[str], stages: list[int], number: signal.Signals) -> None:
+    """Send a signal, and see it and its stages end."""
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert not any(map(lives, stages))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_what_stops_it_stops_the_stages(number: signal.Signals, going_on: Path) -> None:
     process = start(going_on)
-    stages = begun(going_on)
-    process.send_signal(number)
-    process.communicate(timeout=30)
-    assert process.returncode == 128 + number
-    assert not any(map(alive, stages))
+    stopped(process, begun(going_on), number)
 
 
 def test_it_stops_them_where_a_shell_in_the_background_ignores_interrupts(going_on: Path) -> None:
     process = start(going_on, [signal.SIGINT, signal.SIGQUIT])
-    stages = begun(going_on)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert not any(map(alive, stages))
+    stopped(process, begun(going_on), signal.SIGTERM)
 
 
 def test_under_nohup_a_terminal_that_closes_stops_nothing(going_on: Path) -> None:
@@ -271,9 +273,8 @@ def test_under_nohup_a_terminal_that_closes_stops_nothing(going_on: Path) -> Non
     process.send_signal(signal.SIGHUP)
     time.sleep(1)
     assert process.poll() is None
-    assert all(map(alive, stages))
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    assert all(map(lives, stages))
+    stopped(process, stages, signal.SIGTERM)
 
 
 TWICE = """import os, signal
@@ -290,11 +291,8 @@ def test_whoever_asks_again_asks_the_stages_again(going_on: Path) -> None:
     process.send_signal(signal.SIGINT)
     time.sleep(1)
     assert process.poll() is None
-    assert all(map(alive, stages))
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode == 128 + signal.SIGINT
-    assert not any(map(alive, stages))
+    assert all(map(lives, stages))
+    stopped(process, stages, signal.SIGINT)
 
 
 def test_where_nobody_reads_on_it_stops(going_on: Path) -> None:
@@ -304,22 +302,7 @@ def test_where_nobody_reads_on_it_stops(going_on: Path) -> None:
     process.stdout.close()
     os.kill(stages[0], signal.SIGTERM)  # its DVC then says that it failed, which cannot be printed
     assert process.wait(timeout=30) == 1
-    assert not any(map(alive, stages))
-
-
-def alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    assert not any(map(lives, stages))
 
 
 def test_a_pipeline_in_a_folder_below_is_left_alone(pipeline: Path) -> None:
