@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -15,7 +15,8 @@ from typing import IO, Any
 from ruamel.yaml import YAML
 
 from mt.files import read_json
-from pipeline import PARAMS, ROOT, git, tracked
+from pipeline import PARAMS, ROOT, git, stages, tracked
+from warm import Warm
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,29 @@ class Clone:
     def dvc(self, *arguments: str) -> str:
         return self.call(sys.executable, "-m", "dvc", *arguments)
 
+    def walk(self, names: Collection[str] | None = None) -> None:
+        """Run stages by the commands that dvc.yaml has for them, without DVC, in forks of a Python that is warm.
+
+        Args:
+            names: which; if not said, all.
+        """
+        output = self.folder.parent / "output"
+        with Warm(self.variables()) as python:
+            for stage in stages(self.folder).values():
+                if names is not None and stage.name not in names:
+                    continue
+                *before, program = stage.before
+                assert program == "python"
+                assert before[:1] in ([], ["env"])
+                outs = [self.folder / path for path in stage.outs]
+                for path in outs:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                environment = self.variables() | {"DVC_ROOT": str(self.folder)}
+                environment |= dict(word.split("=", 1) for word in before[1:])
+                code = python.run([stage.script, *stage.arguments], self.folder, environment, output, output)
+                assert code == 0, f"{stage.name}:\n{output.read_text(encoding='utf-8')}"
+                assert [path for path in outs if not path.exists()] == []
+
     def commit(self) -> None:
         self.call("git", "add", "--all")
         self.call("git", "commit", "--quiet", "--allow-empty", "--message", "test")
@@ -107,10 +131,15 @@ def ran(output: str) -> list[str]:
 
 
 def preset(name: str, values: Mapping[str, Any]) -> str:
-    """A preset with other values; `a.1.b` is the key b of the second item of the list a. Each key must stand there."""
+    """A preset with other values."""
+    return changed(ROOT / "presets" / f"{name}.yaml", values)
+
+
+def changed(file: Path, values: Mapping[str, Any]) -> str:
+    """Parameters with other values; `a.1.b` is the key b of the second item of the list a. Each must stand there."""
     yaml = YAML()
     yaml.width = 1000
-    tree = yaml.load(ROOT / "presets" / f"{name}.yaml")
+    tree = yaml.load(file)
     for key, value in values.items():
         *path, last = [int(part) if part.isdigit() else part for part in key.split(".")]
         inner = tree

@@ -5,11 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from clone import preset
 from pipeline import ROOT
+from warm import Warm
 
 STAGES = ROOT / "stages"
 TRANSLATING = ("reverse.finetune", "backtranslate", "finetune", "translate")
@@ -47,17 +50,35 @@ def call(
     assert processes in (1, 2)
     program, *flags = LAUNCHERS[launcher]
     command = [sys.executable] if processes == 1 else [Path(sys.executable).parent / program, *flags]
-    path = os.pathsep.join([str(STAGES), *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = {**os.environ, "DVC_ROOT": str(root), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     return subprocess.run(
         [str(part) for part in (*command, script, *arguments)],
         cwd=root,
-        env=env,
+        env=environment(root),
         capture_output=True,
         text=True,
         check=False,
         timeout=240,
     )
+
+
+def forked(script: Path, *arguments: object, root: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script as `call` does, in a fork of a Python that is warm."""
+    words = [str(part) for part in (script, *arguments)]
+    with TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("stdout", "stderr")]
+        code = _warm().run(words, root, environment(root), *files)
+        return subprocess.CompletedProcess(words, code, *(file.read_text(encoding="utf-8") for file in files))
+
+
+@cache
+def _warm() -> Warm:
+    return Warm(environment(ROOT))
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The environment of a stage; `root` stands for DVC's."""
+    path = os.pathsep.join([str(STAGES), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "DVC_ROOT": str(root), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 def flags(paths: object, **others: object) -> list[str]:

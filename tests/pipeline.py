@@ -27,6 +27,7 @@ class Stage:
         name: DVC's name, such as `finetune@ft`.
         before: the words of `cmd` that stand before the script.
         script: the script's path from the root of the repository.
+        arguments: the words behind it.
         flags: the paths that `cmd` gives, by flag without dashes and with `_`.
         at: the parameter's field → its key in params.yaml, as `--at` says.
         deps: the paths that DVC watches.
@@ -37,6 +38,7 @@ class Stage:
     name: str
     before: tuple[str, ...]
     script: str
+    arguments: tuple[str, ...]
     flags: dict[str, str]
     at: dict[str, str]
     deps: frozenset[str]
@@ -45,11 +47,11 @@ class Stage:
 
 
 @cache
-def stages() -> dict[str, Stage]:
-    """Every stage by its name, those that make a thing before those that read it."""
+def stages(root: Path = ROOT) -> dict[str, Stage]:
+    """Every stage of a repository by its name, those that make a thing before those that read it."""
     from dvc.repo import Repo
 
-    with Repo(str(ROOT)) as repo, warnings.catch_warnings():
+    with Repo(str(root)) as repo, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a library that DVC uses
         graph = repo.index.graph
         found = {stage.name: _stage(stage) for stage in graph}
@@ -68,6 +70,7 @@ def _stage(stage: Any) -> Stage:
         name=stage.name,
         before=tuple(words[:start]),
         script=words[start],
+        arguments=tuple(words[start + 1 :]),
         flags={
             flag.removeprefix("--").replace("-", "_"): value
             for flag, value in pairs
@@ -137,7 +140,10 @@ def key_tree(tree: Any) -> Any:
 
 
 def rerun(
-    changed_keys: Collection[str], changed_files: Collection[str], changes: Mapping[str, Collection[str]]
+    changed_keys: Collection[str],
+    changed_files: Collection[str],
+    changes: Mapping[str, Collection[str]],
+    root: Path = ROOT,
 ) -> set[str]:
     """The stages that run after a change.
 
@@ -145,9 +151,10 @@ def rerun(
         changed_keys: keys of params.yaml.
         changed_files: files that no stage makes.
         changes: for stages whose outs do not all change, those that do; of others, all do.
+        root: the repository.
     """
     files, found = set(changed_files), set()
-    for stage in stages().values():
+    for stage in stages(root).values():
         by_key = any(_overlap(key, param, ".") for key in changed_keys for param in stage.params)
         if by_key or any(_overlap(file, dep, "/") for file in files for dep in stage.deps):
             found.add(stage.name)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import tiny
 import tiny_comet
 from finetune import Finetune, Params, Paths, followed, notes, run
-from launch import STAGES, call, flags, parameters
+from launch import STAGES, call, flags, forked, parameters
 from mt.decode import Decoding
 from mt.errors import InputError
 from mt.files import read_json
@@ -243,6 +243,8 @@ def launched(
     place.mkdir(exist_ok=True)
     params = parameters(place, KEYS | {key.replace("__", "."): value for key, value in changes.items()})
     line = [*before, "--params", params, *LINE, *flags(paths or placed(files, place))]
+    if processes == 1:
+        return forked(script, *line, root=place)
     return call(script, *line, processes=processes, root=place, launcher=launcher)
 
 

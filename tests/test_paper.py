@@ -1,4 +1,4 @@
-"""The paper preset through DVC: its own sources and loaders, on a hub's cache, a corpus and test sets made here.
+"""The paper preset, stage by stage: its own sources and loaders, on a hub's cache, a corpus and test sets made here.
 
 Changed are sizes, what pins the models, the place of the monolingual text, the precision, since a CPU has no float16
 training, and thresholds of the filter, since random weights write no English.
@@ -20,14 +20,14 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 import tiny_hub
-from clone import Clone, cloned, preset, ran
+from clone import Clone, cloned, preset
 from launch import FLOAT32
 from mt.degenerate import COUNTS
 from mt.files import read_json
 from mt.params import read_tree
 from mt.results import SYSTEMS
 from mt.segments import read_segments
-from pipeline import ROOT, stages
+from pipeline import ROOT
 
 pytest.importorskip("datasets")
 pytest.importorskip("sentencex")
@@ -160,8 +160,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     with cloned(place / "a clone", params, environment) as made:
         lay_wikipedia(made.folder / WIKIPEDIA, text)
         made.commit()
-        shared = {name for name in stages() if not name.startswith(("translate@", "evaluate@"))}
-        assert set(ran(made.dvc("repro"))) >= shared
+        made.walk()
         yield made
 
 

@@ -1,16 +1,16 @@
-"""The wiki270m preset through DVC, cut to 16 pairs, on a sample of its corpus where that is at hand."""
+"""The wiki270m preset, stage by stage, cut to 16 pairs, on a sample of its corpus where that is at hand."""
 
 import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from clone import Clone, cloned, preset, ran
+from clone import Clone, cloned, preset
 from mt.archives import user_cache
 from mt.files import read_json
 from mt.results import SYSTEMS
 from mt.segments import read_segments
-from pipeline import ROOT, stages
+from pipeline import ROOT
 
 SAMPLE = ROOT.parent / "shared" / "wikicorpus" / "wiki_corpus_2.01_sample.tar.gz"
 CUT = {
@@ -54,7 +54,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         (cache / archive.name).symlink_to(archive)
     shutil.copyfile(SAMPLE, cache / "wiki_corpus_2.01.tar.gz")
     with cloned(place / "a clone", preset("wiki270m", CUT), {"XDG_CACHE_HOME": str(cache.parent)}) as made:
-        assert set(ran(made.dvc("repro"))) >= {name for name in stages() if "-" not in name and "evaluate" not in name}
+        made.walk()
         yield made
 
 
