@@ -94,7 +94,7 @@ class Clone:
                     path.parent.mkdir(parents=True, exist_ok=True)
                 environment = self.variables() | {"DVC_ROOT": str(self.folder)}
                 environment |= dict(word.split("=", 1) for word in before[1:])
-                code = python.run([stage.script, *stage.arguments], self.folder, environment, output, output)
+                code = python.run([stage.script, *stage.arguments], self.folder, [environment], output, output)
                 assert code == 0, f"{stage.name}:\n{output.read_text(encoding='utf-8')}"
                 assert [path for path in outs if not path.exists()] == []
 

@@ -1,6 +1,7 @@
 """Stages as the pipeline runs them: each a process of its own, or two under a launcher, on a preset's parameters."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -44,12 +45,13 @@ LAUNCHERS = {
 
 
 def call(
-    script: Path, *arguments: object, processes: int = 1, root: Path, launcher: str = "torchrun"
+    script: Path, *arguments: object, root: Path, launcher: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script; two processes of it under a launcher. `root` stands for DVC's."""
-    assert processes in (1, 2)
-    program, *flags = LAUNCHERS[launcher]
-    command = [sys.executable] if processes == 1 else [Path(sys.executable).parent / program, *flags]
+    """Run a script; two processes of it where a launcher is named. `root` stands for DVC's."""
+    command = [sys.executable]
+    if launcher:
+        program, *flags = LAUNCHERS[launcher]
+        command = [str(Path(sys.executable).parent / program), *flags]
     return subprocess.run(
         [str(part) for part in (*command, script, *arguments)],
         cwd=root,
@@ -61,13 +63,22 @@ def call(
     )
 
 
-def forked(script: Path, *arguments: object, root: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script as `call` does, in a fork of a Python that is warm."""
+def forked(script: Path, *arguments: object, processes: int = 1, root: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script as `call` does, in forks of a Python that is warm; two are joined as a launcher would."""
     words = [str(part) for part in (script, *arguments)]
+    environments = [environment(root) | rank for rank in (ranks() if processes == 2 else [{}])]
     with TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("stdout", "stderr")]
-        code = _warm().run(words, root, environment(root), *files)
+        code = _warm().run(words, root, environments, *files)
         return subprocess.CompletedProcess(words, code, *(file.read_text(encoding="utf-8") for file in files))
+
+
+def ranks() -> list[dict[str, str]]:
+    """What torch reads in each of two processes that belong together."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listening.getsockname()[1])}
+    sizes = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    return [{**place, **sizes, "RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")]
 
 
 @cache

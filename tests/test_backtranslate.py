@@ -7,7 +7,7 @@ import backtranslate
 import tiny
 import tiny_marian
 from backtranslate import Backtranslate, Params, Paths, run, synthetic
-from launch import STAGES, call, flags, parameters
+from launch import STAGES, flags, forked, parameters
 from mt import translators
 from mt.decode import Decoding
 from mt.errors import InputError
@@ -156,7 +156,7 @@ def test_two_processes_write_what_one_writes(adapted, tmp_path, kind):
     for processes in (1, 2):
         root = tmp_path / str(processes)
         root.mkdir()
-        done = call(STAGES / "backtranslate.py", *line, processes=processes, root=root)
+        done = forked(STAGES / "backtranslate.py", *line, processes=processes, root=root)
         assert done.returncode == 0, done.stderr
         written.append(adapted.out.read_bytes())
         adapted.out.unlink()

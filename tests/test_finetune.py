@@ -236,16 +236,14 @@ def placed(files, place, train="train.jsonl", comet="none"):
     return Paths(**here, out=place / "out", history=place / "history")
 
 
-def launched(
-    files, place, script=STAGES / "finetune.py", before=(), processes=1, launcher="torchrun", paths=None, **changes
-):
-    """Run the stage in processes of its own, with DVC's root at `place`."""
+def launched(files, place, script=STAGES / "finetune.py", before=(), processes=1, launcher=None, paths=None, **changes):
+    """Run the stage in processes of its own, under a launcher if one is named, with DVC's root at `place`."""
     place.mkdir(exist_ok=True)
     params = parameters(place, KEYS | {key.replace("__", "."): value for key, value in changes.items()})
     line = [*before, "--params", params, *LINE, *flags(paths or placed(files, place))]
-    if processes == 1:
-        return forked(script, *line, root=place)
-    return call(script, *line, processes=processes, root=place, launcher=launcher)
+    if launcher:
+        return call(script, *line, root=place, launcher=launcher)
+    return forked(script, *line, processes=processes, root=place)
 
 
 @pytest.fixture(scope="module")
@@ -335,9 +333,9 @@ def alone(files, tmp_path_factory):
 @pytest.mark.parametrize(
     ("launcher", "micro", "tokens", "checkpointing"),
     [
-        pytest.param("torchrun", 4, 4096, False, id="no accumulation"),
-        pytest.param("torchrun", 4, 60, False, id="parts of a micro batch"),
-        pytest.param("torchrun", 2, 4096, True, id="accumulation and a blank micro batch"),
+        pytest.param(None, 4, 4096, False, id="no accumulation"),
+        pytest.param(None, 4, 60, False, id="parts of a micro batch"),
+        pytest.param(None, 2, 4096, True, id="accumulation and a blank micro batch"),
         pytest.param("accelerate", 3, 4096, False, id="micro batches that do not divide the batch"),
     ],
 )
@@ -371,7 +369,8 @@ def test_two_processes_go_on_from_a_checkpoint(files, tmp_path):
     for cut in (None, "whole", "launcher"):
         place = tmp_path / str(cut)
         paths = placed(files, place)
-        changes = {"paths": paths, "finetune__save_steps": 5, "processes": 2}
+        launcher = "torchrun" if cut == "launcher" else None
+        changes = {"paths": paths, "finetune__save_steps": 5, "processes": 2, "launcher": launcher}
         if cut:
             assert launched(files, place, script, (10, cut), **changes).returncode != 0
             assert not paths.out.exists()

@@ -1,7 +1,8 @@
 """A Python that has imported what stages import, and forks itself for every script: no test waits for that twice.
 
 A script is a process of its own, as under DVC, with a folder, an environment, files for what it prints and an exit code
-of its own. But libraries have read the environment of the server when it began.
+of its own; several processes of one end as under a launcher. But what libraries read from the environment while they
+are imported is the server's.
 """
 
 import gc
@@ -50,23 +51,23 @@ class Warm:
         self._server.communicate()
 
     def run(
-        self, words: Sequence[str], folder: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
+        self, words: Sequence[str], folder: Path, environments: Sequence[Mapping[str, str]], stdout: Path, stderr: Path
     ) -> int:
         """Run a script to its end.
 
         Args:
             words: its path, and its arguments.
             folder: where.
-            environment: all of it.
+            environments: the whole environment of each of its processes.
             stdout: a file, to which what it prints is added.
             stderr: one for its errors, or the same.
 
         Returns:
-            The exit code, negative where a signal ended it.
+            The exit code, of the first process that failed if one did; negative where a signal ended it.
         """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        request = {"words": list(words), "environment": dict(environment)}
+        request = {"words": list(words), "environments": [dict(each) for each in environments]}
         request |= {"folder": str(folder), "stdout": str(stdout), "stderr": str(stderr)}
         print(json.dumps(request), file=self._server.stdin, flush=True)
         return int(self._server.stdout.readline())
@@ -78,11 +79,28 @@ def serve() -> None:
         importlib.import_module(name)
     gc.freeze()
     for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            become(**json.loads(line))
-            return
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        request = json.loads(line)
+        children = set()
+        for environment in request.pop("environments"):
+            child = os.fork()
+            if not child:
+                become(environment=environment, **request)
+                return
+            children.add(child)
+        print(ended(children), flush=True)
+
+
+def ended(children: set[int]) -> int:
+    """Wait for processes, and end those that are left when one fails; the exit code of that one, or 0."""
+    failed = 0
+    while children:
+        child, status = os.wait()
+        children.remove(child)
+        if status and not failed:
+            failed = os.waitstatus_to_exitcode(status)
+            for other in children:
+                os.kill(other, signal.SIGKILL)
+    return failed
 
 
 def become(words: list[str], folder: str, environment: dict[str, str], stdout: str, stderr: str) -> None:

@@ -10,7 +10,7 @@ from torch.distributed.run import get_args_parser
 import backtranslate
 import finetune
 import translate
-from launch import call
+from launch import call, forked
 from mt import processes
 from mt.processes import agreed, count, device, index, is_main, share, wait
 
@@ -122,7 +122,7 @@ def test_two_processes_share_the_work_and_know_it_all(tmp_path):
     script.write_text(SCRIPT)
     tiny.save_gemma(tmp_path / "base")
     for number in (1, 2):
-        done = call(script, tmp_path / "base", tmp_path, processes=number, root=tmp_path)
+        done = forked(script, tmp_path / "base", tmp_path, processes=number, root=tmp_path)
         assert done.returncode == 0, done.stderr
     alone, main, other = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1"))
     assert (main["done"], other["done"]) == ([0, 2, 4, 6], [1, 3, 5])
@@ -144,6 +144,6 @@ def test_an_error_is_told_once(tmp_path, who):
     script = tmp_path / "script.py"
     script.write_text(FAILING)
     params = Path(__file__).parents[2] / "presets" / "embedded.yaml"
-    done = call(script, "--params", params, "--who", who, processes=2, root=tmp_path)
+    done = call(script, "--params", params, "--who", who, root=tmp_path, launcher="torchrun")
     assert done.returncode == 1
     assert done.stderr.count("error: something the user can mend") == 1
