@@ -44,9 +44,7 @@ LAUNCHERS = {
 }
 
 
-def call(
-    script: Path, *arguments: object, root: Path, launcher: str | None = None
-) -> subprocess.CompletedProcess[str]:
+def call(script: Path, *arguments: object, root: Path, launcher: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a script; two processes of it where a launcher is named. `root` stands for DVC's."""
     command = [sys.executable]
     if launcher:

