@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from mt.files import read_json
@@ -82,18 +83,19 @@ class Clone:
             names: which; if not said, all.
         """
         output = self.folder.parent / "output"
-        with Warm(self.variables()) as python:
-            for stage in stages(self.folder).values():
-                if names is not None and stage.name not in names:
-                    continue
-                *before, program = stage.before
-                assert program == "python"
-                assert before[:1] in ([], ["env"])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DVC_SITE_CACHE_DIR", self.variables()["DVC_SITE_CACHE_DIR"])
+            found = [stage for stage in stages(self.folder).values() if names is None or stage.name in names]
+        ((*before, program),) = {stage.before for stage in found}
+        assert program == "python"
+        assert before[:1] in ([], ["env"])
+        settings = dict(word.split("=", 1) for word in before[1:])
+        environment = self.variables() | settings | {"DVC_ROOT": str(self.folder)}
+        with Warm(environment) as python:
+            for stage in found:
                 outs = [self.folder / path for path in stage.outs]
                 for path in outs:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                environment = self.variables() | {"DVC_ROOT": str(self.folder)}
-                environment |= dict(word.split("=", 1) for word in before[1:])
                 code = python.run([stage.script, *stage.arguments], self.folder, [environment], output, output)
                 assert code == 0, f"{stage.name}:\n{output.read_text(encoding='utf-8')}"
                 assert [path for path in outs if not path.exists()] == []

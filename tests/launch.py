@@ -1,4 +1,4 @@
-"""Stages as the pipeline runs them: each a process of its own, or two under a launcher, on a preset's parameters."""
+"""Stages on a preset's parameters: each a process of its own, or two that belong together, cold or in warm forks."""
 
 import os
 import socket
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,6 +45,11 @@ LAUNCHERS = {
 }
 
 
+SEEDS = ("1", "2")
+"""Of the hashes in the forks of one server and of another: as in two Pythons, the order of a set differs."""
+TURNS = cycle(SEEDS)
+
+
 def call(script: Path, *arguments: object, root: Path, launcher: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a script; two processes of it where a launcher is named. `root` stands for DVC's."""
     command = [sys.executable]
@@ -67,7 +73,7 @@ def forked(script: Path, *arguments: object, processes: int = 1, root: Path) -> 
     environments = [environment(root) | rank for rank in (ranks() if processes == 2 else [{}])]
     with TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("stdout", "stderr")]
-        code = _warm().run(words, root, environments, *files)
+        code = _warm(next(TURNS)).run(words, root, environments, *files)
         return subprocess.CompletedProcess(words, code, *(file.read_text(encoding="utf-8") for file in files))
 
 
@@ -80,8 +86,8 @@ def ranks() -> list[dict[str, str]]:
 
 
 @cache
-def _warm() -> Warm:
-    return Warm(environment(ROOT))
+def _warm(seed: str) -> Warm:
+    return Warm(environment(ROOT) | {"PYTHONHASHSEED": seed})
 
 
 def environment(root: Path) -> dict[str, str]:

@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import pytest
 from peft import LoraConfig, get_peft_model
@@ -7,7 +8,7 @@ import backtranslate
 import tiny
 import tiny_marian
 from backtranslate import Backtranslate, Params, Paths, run, synthetic
-from launch import STAGES, flags, forked, parameters
+from launch import STAGES, call, flags, forked, parameters
 from mt import translators
 from mt.decode import Decoding
 from mt.errors import InputError
@@ -152,11 +153,11 @@ def test_two_processes_write_what_one_writes(adapted, tmp_path, kind):
     tiny_marian.save_marian(adapted.model)
     decode = {"backtranslate.decode.max_new_tokens": 8, "backtranslate.decode.batch_tokens": 30}
     line = ["--params", parameters(tmp_path, {"reverse.model": kind, **decode}), *flags(adapted)]
-    written = []
-    for processes in (1, 2):
-        root = tmp_path / str(processes)
+    written: list[bytes] = []
+    for run_script in (forked, partial(call, launcher="torchrun")):
+        root = tmp_path / str(len(written))
         root.mkdir()
-        done = forked(STAGES / "backtranslate.py", *line, processes=processes, root=root)
+        done = run_script(STAGES / "backtranslate.py", *line, root=root)
         assert done.returncode == 0, done.stderr
         written.append(adapted.out.read_bytes())
         adapted.out.unlink()

@@ -140,6 +140,6 @@ def test_a_remote_takes_the_work_to_another_clone(clone: Clone) -> None:
     ).read_bytes()
     other.dvc("pull", "finetune", "translate", "evaluate")
     assert ran(other.dvc("repro", "--pull", "--allow-missing")) == []
-    other.replace(PARAMS, "\n  samples: 4\n", "\n  samples: 3\n")
-    assert ran(other.dvc("repro", "--pull", "--allow-missing")) == sorted(rerun(["report.samples"], [], {}))
+    other.replace(PARAMS, "bootstrap_samples: 100\n", "bootstrap_samples: 50\n")
+    assert ran(other.dvc("repro", "--pull", "--allow-missing")) == sorted(rerun(["evaluate.bootstrap_samples"], [], {}))
     assert not (elsewhere / "models/source").exists()

@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import pytest
 from peft import LoraConfig, get_peft_model
@@ -104,14 +105,12 @@ def test_two_processes_write_what_one_writes(paths, tmp_path, launcher):
     segments = [{"id": str(i), "src": "The cat sat on the mat. " * (i % 3 + 1), "tgt": "猫"} for i in range(11)]
     write_segments(paths.test, segments)
     params = parameters(tmp_path, {"translate.decode.batch_tokens": 400, "translate.decode.max_new_tokens": 8})
-    written = []
-    for processes in (1, 2):
+    written: list[bytes] = []
+    for run_script in (forked, partial(call, launcher=launcher)):
         line = ["--params", params, "--at", "system=systems.ft", *flags(paths)]
-        root = tmp_path / str(processes)  # with a translation memory of its own
+        root = tmp_path / str(len(written))  # with a translation memory of its own
         root.mkdir()
-        script = STAGES / "translate.py"
-        two = processes == 2
-        done = call(script, *line, root=root, launcher=launcher) if two else forked(script, *line, root=root)
+        done = run_script(STAGES / "translate.py", *line, root=root)
         assert done.returncode == 0, done.stderr
         written.append(paths.out.read_bytes())
         paths.out.unlink()

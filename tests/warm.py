@@ -26,8 +26,6 @@ IMPORTED = (
     "transformers.models.gemma3.modeling_gemma3",
     "transformers.trainer",
 )
-
-
 SECONDS = 600
 """How long a script may take; SIGALRM ends it then."""
 
@@ -70,7 +68,9 @@ class Warm:
         request = {"words": list(words), "environments": [dict(each) for each in environments]}
         request |= {"folder": str(folder), "stdout": str(stdout), "stderr": str(stderr)}
         print(json.dumps(request), file=self._server.stdin, flush=True)
-        return int(self._server.stdout.readline())
+        answer = self._server.stdout.readline()
+        assert answer, "the warm Python has ended"
+        return int(answer)
 
 
 def serve() -> None:
