@@ -256,6 +256,14 @@ def stopped(process: subprocess.Popen[str], stages: list[int], number: signal.Si
     assert not any(map(lives, stages))
 
 
+def unmoved(process: subprocess.Popen[str], stages: list[int], number: signal.Signals) -> None:
+    """Send a signal, and see it and its stages go on."""
+    process.send_signal(number)
+    time.sleep(1)
+    assert process.poll() is None
+    assert all(map(lives, stages))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_what_stops_it_stops_the_stages(number: signal.Signals, going_on: Path) -> None:
     process = start(going_on)
@@ -270,10 +278,7 @@ def test_it_stops_them_where_a_shell_in_the_background_ignores_interrupts(going_
 def test_under_nohup_a_terminal_that_closes_stops_nothing(going_on: Path) -> None:
     process = start(going_on, [signal.SIGHUP])
     stages = begun(going_on)
-    process.send_signal(signal.SIGHUP)
-    time.sleep(1)
-    assert process.poll() is None
-    assert all(map(lives, stages))
+    unmoved(process, stages, signal.SIGHUP)
     stopped(process, stages, signal.SIGTERM)
 
 
@@ -288,10 +293,7 @@ def test_whoever_asks_again_asks_the_stages_again(going_on: Path) -> None:
     (going_on / "meet.py").write_text(f"{TWICE}{text}", encoding="utf-8")
     process = start(going_on)
     stages = begun(going_on)
-    process.send_signal(signal.SIGINT)
-    time.sleep(1)
-    assert process.poll() is None
-    assert all(map(lives, stages))
+    unmoved(process, stages, signal.SIGINT)
     stopped(process, stages, signal.SIGINT)
 
 
