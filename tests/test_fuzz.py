@@ -1,4 +1,4 @@
-"""Every parser takes whatever comes: a few thousand inputs each; fuzz/run.py goes on for as long as one likes."""
+"""Every parser takes whatever comes: a thousand inputs each; fuzz/run.py goes on for as long as one likes."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from pipeline import module
 
 targets = module("fuzz/targets.py")
 MEMORY = Path("/dev/shm")
-FEW = {"normalise": 700, "params_yaml": 700}
+FEW = {"normalise": 350, "params_yaml": 350}
 """Parsers of which an input takes milliseconds."""
 
 
@@ -50,7 +50,7 @@ def test_whatever_comes_is_read_or_refused_in_one_line(name: str, folder: Path) 
         target.run(seed, folder)  # and import what takes long
 
     @settings(
-        max_examples=FEW.get(name, 2000),
+        max_examples=FEW.get(name, 1000),
         deadline=timedelta(seconds=20),
         suppress_health_check=[HealthCheck.too_slow],
         database=None,

