@@ -33,7 +33,15 @@ from clone import cloned, preset  # noqa: E402
 from disturbed import RUNNING, Disturbed, Moment, outs  # noqa: E402
 
 SAVE_STEPS = 2
+DROPOUT = 0.05
+"""So that what goes on has to find its random numbers again."""
 VALUES = {
+    "lora.dropout": DROPOUT,
+    "reverse.lora.dropout": DROPOUT,
+    **{
+        f"{section}.precision": "float32"
+        for section in ("finetune", "reverse.finetune", "backtranslate", "translate", "comet")
+    },
     **{
         f"{section}.{key}": value
         for section in ("finetune", "reverse.finetune")

@@ -15,7 +15,7 @@ from typing import IO, Any
 import pytest
 from ruamel.yaml import YAML
 
-from mt.files import read_json, remove
+from mt.files import read_json
 from pipeline import PARAMS, ROOT, git, stages, tracked
 from warm import Warm
 
@@ -76,12 +76,16 @@ class Clone:
     def dvc(self, *arguments: str) -> str:
         return self.call(sys.executable, "-m", "dvc", *arguments)
 
-    def walk(self) -> None:
-        """Run all stages by the commands that dvc.yaml has for them, without DVC, in forks of a Python that is warm."""
+    def walk(self, names: Collection[str] | None = None) -> None:
+        """Run stages by the commands that dvc.yaml has for them, without DVC, in forks of a Python that is warm.
+
+        Args:
+            names: which; if not said, all.
+        """
         output = self.folder.parent / "output"
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DVC_SITE_CACHE_DIR", self.variables()["DVC_SITE_CACHE_DIR"])
-            found = stages(self.folder).values()
+            found = [stage for stage in stages(self.folder).values() if names is None or stage.name in names]
         ((*before, program),) = {stage.before for stage in found}
         assert program == "python"
         assert before[:1] in ([], ["env"])
@@ -99,19 +103,6 @@ class Clone:
     def commit(self) -> None:
         self.call("git", "add", "--all")
         self.call("git", "commit", "--quiet", "--allow-empty", "--message", "test")
-
-    def undo(self, names: Collection[str]) -> None:
-        """Be as before these stages ran for the first time; all that is committed is what the others made."""
-        found = stages(self.folder)
-        for path in (self.folder / out for name in names for out in found[name].outs):
-            remove(path)
-        lock = self.folder / "dvc.lock"
-        made = YAML().load(lock)
-        for name in names:
-            del made["stages"][name]
-        with lock.open("w", encoding="utf-8") as file:
-            YAML().dump(made, file)
-        self.commit()
 
     def reset(self) -> None:
         """Put back what was committed.

@@ -1,4 +1,4 @@
-"""Every parser takes whatever comes: a thousand inputs each; fuzz/run.py goes on for as long as one likes."""
+"""Every parser takes whatever comes: up to a thousand inputs each; fuzz/run.py goes on for as long as one likes."""
 
 import tempfile
 from collections.abc import Iterator

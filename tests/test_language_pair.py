@@ -156,9 +156,14 @@ def test_the_report_names_preset_language_and_stand_in(clone: Clone) -> None:
 
 
 def test_what_is_cut_off_again_and_again_ends_as_if_it_had_not_been(clone: Clone) -> None:
+    other = ("  seed: 1\n  epochs: 1\n", "  seed: 2\n  epochs: 1\n")
+    clone.commit()
+    clone.replace("params.yaml", *other)
+    clone.walk(rerun(["finetune.seed"], [], {}, clone.folder))
     expected = outs(clone)
-    clone.undo(rerun(["finetune.seed"], [], {}, clone.folder))
+    clone.reset()
     shutil.rmtree(clone.folder / ".cache")
+    clone.replace("params.yaml", *other)
     runs, rng = Disturbed(clone, expected, SAVE_STEPS), random.Random(1)
     moments = [(Moment(text, kept, rng.uniform(0, most)), number) for text, kept, most, number in KILLS]
     hits = [runs.kill(moment, number, "--no-run-cache") for moment, number in moments]

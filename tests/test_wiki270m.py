@@ -68,7 +68,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     user_cache().mkdir(parents=True, exist_ok=True)
     for archive in user_cache().iterdir():
         (cache / archive.name).symlink_to(archive)
-    shutil.copyfile(SAMPLE, cache / "wiki_corpus_2.01.tar.gz")
+    corpus = cache / "wiki_corpus_2.01.tar.gz"
+    corpus.unlink(missing_ok=True)  # or the user's own would be written over
+    shutil.copyfile(SAMPLE, corpus)
     values = CUT | packed(cache, place / "tiny.gguf")
     with cloned(place / "a clone", preset("wiki270m", values), {"XDG_CACHE_HOME": str(cache.parent)}) as made:
         made.walk()
