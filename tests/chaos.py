@@ -31,6 +31,7 @@ from chaos_disk import fill  # noqa: E402 (stages/ and tests/ must be found firs
 from chaos_queue import EXPERIMENTS, disturb_queue  # noqa: E402
 from clone import cloned, preset  # noqa: E402
 from disturbed import RUNNING, Disturbed, Moment, outs  # noqa: E402
+from launch import FLOAT32  # noqa: E402
 
 SAVE_STEPS = 2
 DROPOUT = 0.05
@@ -38,10 +39,9 @@ DROPOUT = 0.05
 VALUES = {
     "lora.dropout": DROPOUT,
     "reverse.lora.dropout": DROPOUT,
-    **{
-        f"{section}.precision": "float32"
-        for section in ("finetune", "reverse.finetune", "backtranslate", "translate", "comet")
-    },
+    **FLOAT32,
+    "comet.precision": "float32",
+    "score.precision": "float32",
     **{
         f"{section}.{key}": value
         for section in ("finetune", "reverse.finetune")

@@ -19,6 +19,19 @@ from mt.files import read_json
 from pipeline import PARAMS, ROOT, git, stages, tracked
 from warm import Warm
 
+UNFILTERED = {
+    "filter.max_echo": 1.0,
+    "filter.max_copy": 1.0,
+    "filter.min_src_script": 0.0,
+    "filter.min_src_language": 0.0,
+    "filter.max_repetition": 1.0,
+    "filter.min_length_ratio": 0.0,
+    "filter.max_length_ratio": 1000.0,
+    "filter.min_similarity": -1.0,
+    "filter.min_logprob": -100.0,
+}
+"""The thresholds that would drop what a random model writes."""
+
 
 @dataclass(frozen=True)
 class Clone:

@@ -1,9 +1,7 @@
 """fetch_models: each format, from archives or a repository that the tests put in a cache."""
 
 import hashlib
-import io
 import json
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,13 @@ import fetch_models
 import tiny_e5
 import tiny_hub
 from fetch_models import Model, Params, Paths, run
-from mt.archives import Archive
 from mt.encoder import Encoder
 from mt.errors import InputError
 from mt.files import sha256
 from mt.params import load
+from wheels import NAMES, halves
 
 ROOT = Path(__file__).parents[1]
-NAMES = ["one-1.0-py3-none-any.whl", "two-1.0-py3-none-any.whl"]
 
 
 @pytest.fixture
@@ -34,16 +31,8 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def model(cache: Path, format_: Any, content: bytes) -> Model:
     """Put `content` into two archives in the cache, and pin it."""
-    half = len(content) // 2
-    archives = []
-    for name, part in zip(NAMES, (content[:half], content[half:]), strict=True):
-        out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
-            file.writestr("data/part", part)
-        (cache / name).write_bytes(out.getvalue())
-        archives.append(Archive(name[:3], "1.0", name, hashlib.sha256(out.getvalue()).hexdigest(), "data/part"))
     digest = hashlib.sha256(content).hexdigest()
-    return Model("a model", "MIT", format_, None, None, digest, tuple(archives))
+    return Model("a model", "MIT", format_, None, None, digest, halves(cache, content))
 
 
 def test_fasttext_is_the_joined_members(cache, tmp_path):

