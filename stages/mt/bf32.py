@@ -36,7 +36,7 @@ def multiply_in_bf32(model: torch.nn.Module, output: torch.nn.Module | None) -> 
 
     Args:
         model: any.
-        output: the layer that makes logits, if there is one.
+        output: the layer that makes logits; an encoder has none.
     """
     if not available():
         return
@@ -46,6 +46,8 @@ def multiply_in_bf32(model: torch.nn.Module, output: torch.nn.Module | None) -> 
         layer.__class__ = Bf32Linear
         if layer is not output:
             layer.weight = torch.nn.Parameter(layer.weight.to(torch.bfloat16), requires_grad=False)
+    if output is None:  # and few rows of the embedding are used, which stays in its file
+        return
     for weights in model.parameters():
         if weights.dtype == torch.float32:  # a part of the file, all of which stays in memory while a part is used
             weights.data = weights.data.clone()

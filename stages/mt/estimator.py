@@ -96,10 +96,10 @@ def new_metric(encoder: Path, training: Training) -> Any:
 
 
 def reader(metric: Any, precision: Reading) -> Any:
-    """The checkpoint's encoder; or a copy that computes in another precision, as the checkpoint is in float32."""
+    """The checkpoint's encoder; or one with the same weights that computes in another precision."""
     if precision == "float32":
         return metric.encoder
-    encoder = copy.deepcopy(metric.encoder)
+    encoder = copy.deepcopy(metric.encoder, {id(weights): weights for weights in metric.encoder.parameters()})
     hastened(encoder.model.requires_grad_(False), precision)
     return encoder
 

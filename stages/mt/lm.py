@@ -93,19 +93,35 @@ def load_adapted(base: Path, adapter: Path, precision: Precision) -> tuple[Any, 
     if not all((adapter / name).is_file() for name in ADAPTED):
         raise InputError(f"{adapter}: holds no adapter; run `dvc repro finetune@{adapter.name}` to make it")
     model, tokenizer = load_base(base, "float32" if precision == "bf32" else precision)  # or it would round twice
+    output = model.get_output_embeddings()  # before peft may put a layer of its own around it
     with as_data(adapter):
         _check_lora(adapter / ADAPTER)
         adapted = PeftModel.from_pretrained(model, adapter, local_files_only=True)
         _check_adapter(adapted, adapter)
         try:
-            # A copy of each layer's weights, as adding to a file's own would copy them 4 KB at a time.
-            merged = adapted.merge_and_unload(safe_merge=True)
+            _merge(adapted, precision, output)
         except ValueError as error:
             mend = "write another precision in params.yaml, or train with a lower learning_rate"
             raise InputError(
                 f"{adapter}: a weight is no finite number in {precision} once it is merged; {mend}"
             ) from error
-        return hastened(merged.eval(), precision), tokenizer
+        return hastened(adapted.unload().eval(), precision), tokenizer
+
+
+def _merge(adapted: Any, precision: Precision, output: Any) -> None:
+    """Merge an adapter layer by layer, into copies, as adding to a file's own weights would copy them 4 KB at a time.
+
+    Where bf32 rounds, each layer is rounded at once, so that there is never more than one such copy in float32.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    from mt.bf32 import multiply_in_bf32
+
+    for layer in adapted.modules():
+        if isinstance(layer, BaseTunerLayer):
+            layer.merge(safe_merge=True)
+            if precision == "bf32":
+                multiply_in_bf32(layer.get_base_layer(), output)
 
 
 def _check_lora(file: Path) -> None:

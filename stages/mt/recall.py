@@ -26,6 +26,7 @@ CODE = (
     "lora_linear",
     "prompt",
     "rms_norm",
+    "rotary",
     "sampling",
     "search",
     "seq2seq",

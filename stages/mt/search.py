@@ -24,6 +24,10 @@ TOKENS = 2048
 and a CPU need not take fresh memory for it every time."""
 
 
+BLOCK = 128
+"""So many logits are looked through for their highest before they are compared with others."""
+
+
 class Batch:
     """Prompts that a model continues together, `copies` rows each, a token of each row at a time.
 
@@ -184,6 +188,25 @@ def beam(batch: Batch, limits: Sequence[int], stops: Sequence[int], beams: int) 
         logits = batch.read(tokens.flatten())
 
 
+def highest(logits: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The highest logits of each row, [rows, vocabulary], and their ids, [rows, number] each: what `topk` gives.
+
+    They are in as many blocks as have the highest maxima, or in the rest that fills no block; on a CPU that is found
+    several times as fast.
+    """
+    rows, vocabulary = logits.shape
+    blocks = vocabulary // BLOCK
+    if blocks <= number:
+        values, ids = logits.topk(number)
+        return values, ids
+    chosen = logits[:, : blocks * BLOCK].view(rows, blocks, BLOCK).amax(-1).topk(number).indices
+    columns = torch.arange(vocabulary, device=logits.device)
+    inside = columns[:BLOCK] + BLOCK * chosen[..., None]
+    candidates = torch.cat([inside.flatten(1), columns[blocks * BLOCK :].expand(rows, -1)], 1)
+    values, places = logits.gather(1, candidates).topk(number)
+    return values, candidates.gather(1, places)
+
+
 class _Beams:
     """Running and finished beams of every prompt that is not done; only the first beam of a prompt runs at first."""
 
@@ -207,7 +230,7 @@ class _Beams:
         norm = logits.logsumexp(-1, keepdim=True)
         ending = self._summed(logits[:, self._stops] - norm)
         logits[:, self._stops] = -torch.inf
-        most, ids = logits.topk(self._beams)
+        most, ids = highest(logits, self._beams)
         going, ids = self._summed(most - norm), ids.reshape(len(self._asked), -1)
         self._finish(going, ids, ending)
         self._running, at = going.topk(self._beams)

@@ -1,7 +1,9 @@
+import dataclasses
 from typing import Any
 
 import pytest
 import torch
+from peft.tuners.lora.layer import Linear
 
 import mt.bf32
 import tiny
@@ -109,6 +111,15 @@ def test_without_amx_nothing_is_changed(monkeypatch):
     assert type(model[0]) is torch.nn.Linear
 
 
+@pytest.mark.parametrize("makes_logits", [False, True])
+def test_what_an_encoder_looks_up_stays_where_it_is(amx, makes_logits):
+    embedding, linear = torch.nn.Embedding(8, 4), torch.nn.Linear(4, 8)
+    before = embedding.weight.data_ptr()
+    model = torch.nn.Sequential(embedding, linear).requires_grad_(False)
+    multiply_in_bf32(model, linear if makes_logits else None)
+    assert (embedding.weight.data_ptr() == before) is not makes_logits
+
+
 def test_a_model_is_loaded_in_bf32(amx, tmp_path):
     model, _ = load_base(tiny.save_gemma(tmp_path / "base"), "bf32")
     layers = {type(layer) for layer in model.modules() if isinstance(layer, torch.nn.Linear)}
@@ -120,15 +131,46 @@ def test_a_model_is_loaded_in_bf32(amx, tmp_path):
     assert output.weight is model.get_input_embeddings().weight
 
 
-def test_an_adapter_is_merged_before_its_weights_are_rounded(amx, tmp_path):
-    base = tiny.save_gemma(tmp_path / "base")
-    model = adapt(load_base(base, "float32")[0], tiny.LORA)
+def adapter_of(base, targets, folder):
+    """An adapter of some layers that changes what they do, saved."""
+    model = adapt(load_base(base, "float32")[0], dataclasses.replace(tiny.LORA, target_modules=targets))
     for name, weights in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.constant_(weights, 1e-3)
-    save(model, tmp_path / "adapter")
-    exact, _ = load_adapted(base, tmp_path / "adapter", "float32")
-    found, _ = load_adapted(base, tmp_path / "adapter", "bf32")
+    save(model, folder)
+    return folder
+
+
+def test_an_adapter_is_merged_before_its_weights_are_rounded(amx, tmp_path):
+    base = tiny.save_gemma(tmp_path / "base")
+    adapter = adapter_of(base, tiny.LORA.target_modules, tmp_path / "adapter")
+    exact, found = (load_adapted(base, adapter, name)[0] for name in ("float32", "bf32"))
     assert {weights.dtype for weights in found.parameters()} == {torch.float32, torch.bfloat16}
     for (name, expected), weights in zip(exact.named_parameters(), found.parameters(), strict=True):
         assert torch.equal(weights, expected.to(weights.dtype)), name
+
+
+def test_each_layer_is_rounded_before_the_next_is_merged(amx, tmp_path, monkeypatch):
+    base = tiny.save_gemma(tmp_path / "base")
+    adapter = adapter_of(base, ("q_proj", "down_proj"), tmp_path / "adapter")
+    merge = Linear.merge
+    merged: list[torch.nn.Linear] = []
+    held: list[set[torch.dtype]] = []
+
+    def watched(layer, **given):
+        held.append({one.weight.dtype for one in merged})
+        merge(layer, **given)
+        merged.append(layer.get_base_layer())
+
+    monkeypatch.setattr(Linear, "merge", watched)
+    load_adapted(base, adapter, "bf32")
+    assert len(held) > 2
+    assert held == [set(), *([{torch.bfloat16}] * (len(held) - 1))]
+
+
+def test_an_output_layer_with_an_adapter_is_not_rounded(amx, tmp_path):
+    base = tiny.save_gemma(tmp_path / "base")
+    adapter = adapter_of(base, ("q_proj", "lm_head"), tmp_path / "adapter")
+    exact, found = (load_adapted(base, adapter, name)[0].get_output_embeddings() for name in ("float32", "bf32"))
+    assert found.weight.dtype == torch.float32
+    assert torch.equal(found.weight, exact.weight)

@@ -41,7 +41,9 @@ def test_a_reader_in_bf32_leaves_the_checkpoint_as_it_was(encoder, monkeypatch):
     monkeypatch.setattr(mt.bf32, "available", lambda: True)
     metric = new_metric(encoder, tiny_comet.TRAINING)
     before = {name: weights.clone() for name, weights in metric.state_dict().items()}
-    exact, found = (embed(reader(metric, precision), TEXTS, 2).vectors for precision in ("float32", "bf32"))
+    readers = [reader(metric, precision) for precision in ("float32", "bf32")]
+    assert len({one.model.get_input_embeddings().weight.data_ptr() for one in readers}) == 1
+    exact, found = (embed(one, TEXTS, 2).vectors for one in readers)
     assert not torch.equal(exact, found)
     assert torch.cosine_similarity(exact.flatten(1), found.flatten(1)).min() > 0.999
     assert all(torch.equal(weights, before[name]) for name, weights in metric.state_dict().items())

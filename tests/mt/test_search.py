@@ -7,7 +7,7 @@ import torch
 
 import tiny
 from mt import search
-from mt.search import Batch, beam, common, greedy
+from mt.search import Batch, beam, common, greedy, highest
 
 VOCABULARY = 60
 PROMPTS = [[5, 9, 11, 20], [5, 9, 30], [5, 9, 11, 21, 44, 45], [5, 9, 31, 7], [5, 9, 12]]
@@ -49,6 +49,30 @@ def test_tokens_are_those_of_generate(model: Any, limits: list[int], every: int,
         found = greedy(batch, limits, stops, None) if beams == 1 else beam(batch, limits, stops, beams)
     expected = [plain(model, prompt, limit, stops, beams) for prompt, limit in zip(PROMPTS, limits, strict=True)]
     assert found == expected
+
+
+def test_tokens_are_those_of_generate_where_blocks_are_looked_through(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "BLOCK", 7)
+    test_tokens_are_those_of_generate(model, [9, 3, 12, 6, 1], 8, 3)
+
+
+@pytest.mark.parametrize("number", [1, 3, 10])
+@pytest.mark.parametrize("vocabulary", [10, 30, 64, 71, 1000])
+@pytest.mark.parametrize("block", [1, 7, 64])
+def test_the_highest_are_those_of_topk(
+    monkeypatch: pytest.MonkeyPatch, block: int, vocabulary: int, number: int
+) -> None:
+    monkeypatch.setattr(search, "BLOCK", block)
+    numbers = torch.Generator().manual_seed(block)
+    logits = torch.stack([torch.randperm(vocabulary, generator=numbers) for _ in range(20)]).float()
+    logits[:, ::3] = -torch.inf
+    logits[:, -1] = vocabulary
+    for rows in (logits, logits.sort(descending=True).values, torch.cat([logits, logits], 1)[:, :vocabulary]):
+        expected = rows.topk(min(number, vocabulary // 2))
+        found = highest(rows, min(number, vocabulary // 2))
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("beams", [1, 3])
