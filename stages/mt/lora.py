@@ -77,9 +77,10 @@ def adapt(model: Any, lora: Lora) -> Any:
     import torch
     from peft import LoraConfig, get_peft_model
 
+    from mt.layers import exchange
     from mt.lora_linear import LoraLinear
-    from mt.rms_norm import normalized_faster
-    from mt.rotary import rotated_faster
+    from mt.rms_norm import RmsNorm
+    from mt.rotary import Attention
 
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     if unknown := sorted(set(lora.target_modules) - names):
@@ -94,8 +95,7 @@ def adapt(model: Any, lora: Lora) -> Any:
         task_type="CAUSAL_LM",
     )
     if model.device.type == "cpu" and all(one.dtype == torch.float32 for one in model.parameters()):
-        normalized_faster(model)
-        rotated_faster(model)
+        exchange(model, (RmsNorm, Attention))
         if not lora.dora:
             config._register_custom_module({torch.nn.Linear: LoraLinear})
     return get_peft_model(model, config, autocast_adapter_dtype=True)

@@ -20,6 +20,7 @@ CODE = (
     "bf32",
     "cache",
     "decode",
+    "layers",
     "lm",
     "loading",
     "lora",

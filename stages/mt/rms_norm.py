@@ -23,13 +23,6 @@ class RmsNorm(Gemma3RMSNorm):  # type: ignore[misc]
         return out
 
 
-def normalized_faster(model: torch.nn.Module) -> None:
-    """Let every layer of transformers' class be one of this."""
-    for layer in model.modules():
-        if type(layer) is Gemma3RMSNorm:
-            layer.__class__ = RmsNorm
-
-
 class _Normalized(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, eps: float) -> torch.Tensor:

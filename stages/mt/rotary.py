@@ -27,13 +27,6 @@ class Attention(Gemma3Attention):  # type: ignore[misc]
             return super().forward(*args, **kwargs)
 
 
-def rotated_faster(model: torch.nn.Module) -> None:
-    """Let every layer of transformers' class be one of this."""
-    for layer in model.modules():
-        if type(layer) is Gemma3Attention:
-            layer.__class__ = Attention
-
-
 @contextmanager
 def _rotated() -> Iterator[None]:
     modeling_gemma3.apply_rotary_pos_emb = rotate

@@ -1,15 +1,14 @@
 import copy
-import dataclasses
 
 import pytest
 import torch
 from transformers.models.gemma3 import modeling_gemma3
-from transformers.models.gemma3.modeling_gemma3 import Gemma3Attention, apply_rotary_pos_emb
+from transformers.models.gemma3.modeling_gemma3 import apply_rotary_pos_emb
 
 import tiny
+from mt.layers import exchange
 from mt.lm import load_base
-from mt.lora import adapt
-from mt.rotary import Attention, rotate, rotated_faster
+from mt.rotary import Attention, rotate
 
 
 def angles(rows, tokens, size):
@@ -45,7 +44,7 @@ def models(tmp_path):
     """A model whose attention is that of transformers, and one with this."""
     own = load_base(tiny.save_gemma(tmp_path / "base"), "float32")[0]
     ours = copy.deepcopy(own)
-    rotated_faster(ours)
+    exchange(ours, (Attention,))
     return own, ours
 
 
@@ -94,11 +93,3 @@ def test_autocast_is_left_to_transformers(models, called):
         own, ours = (model(input_ids=IDS).logits for model in models)
     assert not called
     assert torch.equal(own, ours)
-
-
-@pytest.mark.parametrize("dora", [False, True])
-@pytest.mark.parametrize(("weights", "kind"), [("float32", Attention), ("bfloat16", Gemma3Attention)])
-def test_a_model_that_trains_in_float32_on_a_cpu_has_it(tmp_path, monkeypatch, weights, kind, dora):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    model = adapt(load_base(tiny.save_gemma(tmp_path / "base"), weights)[0], dataclasses.replace(tiny.LORA, dora=dora))
-    assert {type(one) for one in model.modules() if isinstance(one, Gemma3Attention)} == {kind}
